@@ -3,8 +3,10 @@ module github.com/decodersring/decoder
 go 1.26.5
 
 require (
+	github.com/google/go-cmp v0.7.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/twmb/franz-go v1.22.2
+	go.yaml.in/yaml/v4 v4.0.0
 )
 
 require (
