@@ -1,0 +1,116 @@
+package event
+
+// nest validates a value of any depth without recursion. It remembers for
+// each level whether it is an object, one bit a level. The zero value is
+// ready; it may be used again but not concurrently.
+type nest struct {
+	bits [MaxDepth/64 + 1]uint64
+	// repair says that a string on the way was [Broken].
+	repair bool
+}
+
+func (n *nest) set(depth int, object bool) {
+	if object {
+		n.bits[depth>>6] |= 1 << (depth & 63)
+	} else {
+		n.bits[depth>>6] &^= 1 << (depth & 63)
+	}
+}
+
+func (n *nest) object(depth int) bool { return n.bits[depth>>6]>>(depth&63)&1 == 1 }
+
+// skip scans the object or array that starts at i, itself nested in outer
+// others, and returns the index behind it.
+func (n *nest) skip(b []byte, i, outer int) (end int, reason string) {
+	depth := 0
+	opened := true // an object or array was just opened at i
+	n.repair = false
+	for {
+		if opened {
+			if depth++; outer+depth > MaxDepth {
+				return i, errDepth
+			}
+			n.set(depth, b[i] == '{')
+			if i = skipSpace(b, i+1); i >= len(b) {
+				return i, errEnd
+			}
+		}
+		if !opened || b[i] != '}' && b[i] != ']' || n.object(depth) != (b[i] == '}') {
+			if i, opened, reason = n.member(b, i, depth); reason != "" {
+				return i, reason
+			}
+			if opened {
+				continue
+			}
+		}
+		if i, depth, reason = n.close(b, i, depth); reason != "" || depth == 0 {
+			return i, reason
+		}
+		opened = false
+	}
+}
+
+// member scans a name, if the level is an object's, and a value or the
+// opening of one.
+func (n *nest) member(b []byte, i, depth int) (next int, opened bool, reason string) {
+	if n.object(depth) {
+		if b[i] != '"' {
+			return i, false, errName
+		}
+		var kind Kind
+		if i, kind, reason = scanString(b, i+1); reason != "" {
+			return i, false, reason
+		}
+		n.repair = n.repair || kind == Broken
+		if i, reason = colon(b, i+1); reason != "" {
+			return i, false, reason
+		}
+	}
+	if b[i] == '{' || b[i] == '[' {
+		return i, true, ""
+	}
+	v, next, reason := scanScalar(b, i)
+	n.repair = n.repair || v.kind == Broken
+	if reason != "" {
+		next = v.end
+	}
+	return next, false, reason
+}
+
+// close goes behind a value: over the ends of what it was the last of, and
+// over the comma before the next.
+func (n *nest) close(b []byte, i, depth int) (next, left int, reason string) {
+	for {
+		if i = skipSpace(b, i); i >= len(b) {
+			return i, depth, errEnd
+		}
+		switch c := b[i]; {
+		case c == ',':
+			if i = skipSpace(b, i+1); i >= len(b) {
+				return i, depth, errEnd
+			}
+			return i, depth, ""
+		case c == '}' && n.object(depth), c == ']' && !n.object(depth):
+			i++
+			if depth--; depth == 0 {
+				return i, 0, ""
+			}
+		default:
+			return i, depth, errComma
+		}
+	}
+}
+
+// colon goes over the colon behind a name to the first byte of the value.
+func colon(b []byte, i int) (next int, reason string) {
+	if i = skipSpace(b, i); i >= len(b) {
+		return i, errEnd
+	}
+	if b[i] != ':' {
+		return i, errColon
+	}
+	if i = skipSpace(b, i+1); i >= len(b) {
+		return i, errEnd
+	}
+	return i, ""
+}
