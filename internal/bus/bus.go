@@ -5,8 +5,18 @@ package bus
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/decodersring/decoder/internal/obs"
 )
 
 // Record is one message on the log: key, value bytes, headers.
@@ -32,4 +42,138 @@ func Value(r *Record, key string) string {
 		}
 	}
 	return ""
+}
+
+// Config says where the log is. With Brokers it is a cluster, else it is
+// embedded and lies in Dir.
+type Config struct {
+	Dir     string // folder of the embedded log
+	Listen  string // host:port of the embedded log; "" is loopback, any free port
+	Budget  int64  // bytes of disk the embedded log may use; 0 sets no limit
+	Relaxed bool   // embedded: acknowledge before the disk has it
+
+	Brokers     []string
+	TLS         *tls.Config // nil: plain
+	SASL        SASL
+	Replication int16 // replicas of the topics made; 0: the cluster's default
+
+	Instance string              // tells processes apart in groups; "": host name and process id
+	Topics   map[string]Override // what the user set differently from the catalogue
+	Buffer   int64               // bytes appended and not yet acknowledged; 0: 96 MiB
+}
+
+// SASL signs in to a cluster. Mechanism is PLAIN, SCRAM-SHA-256 or
+// SCRAM-SHA-512; "" does not sign in.
+type SASL struct {
+	Mechanism string
+	User      string
+	Password  string
+}
+
+const defaultBuffer = 96 << 20
+
+// Bus is an open way to the log. Its methods may be called concurrently.
+type Bus struct {
+	config   Config
+	scope    obs.Scope
+	seeds    []string
+	embedded *embedded // nil: a cluster
+	client   *kgo.Client
+	admin    *kadm.Client
+	ids      topicIDs
+	appended *prometheus.CounterVec
+	refused  *prometheus.CounterVec
+}
+
+// Open starts the embedded log or reaches the cluster, and makes the topics
+// of the catalogue that are missing. It waits for the log until ctx ends.
+func Open(ctx context.Context, config Config, scope obs.Scope) (*Bus, error) {
+	if (config.Dir == "") == (len(config.Brokers) == 0) {
+		return nil, errors.New("a log needs either a folder or brokers")
+	}
+	if config.Buffer == 0 {
+		config.Buffer = defaultBuffer
+	}
+	if config.Instance == "" {
+		host, _ := os.Hostname()
+		config.Instance = host + "-" + strconv.Itoa(os.Getpid())
+	}
+	b := &Bus{config: config, scope: scope, seeds: config.Brokers}
+	if len(config.Brokers) == 0 {
+		e, err := startEmbedded(config, scope)
+		if err != nil {
+			return nil, fmt.Errorf("starting the embedded log in %s: %w", config.Dir, err)
+		}
+		b.embedded, b.seeds = e, e.addresses()
+	}
+	if err := b.connect(ctx); err != nil {
+		b.Close()
+		return nil, err
+	}
+	b.register()
+	return b, nil
+}
+
+func (b *Bus) connect(ctx context.Context) error {
+	options, err := b.options("producer")
+	if err != nil {
+		return err
+	}
+	if b.client, err = kgo.NewClient(append(options, b.producerOptions()...)...); err != nil {
+		return fmt.Errorf("configuring the client of the log: %w", err)
+	}
+	b.admin = kadm.NewClient(b.client)
+	if err := b.reach(ctx); err != nil {
+		return err
+	}
+	if err := b.Ensure(ctx, Catalogue()...); err != nil {
+		return fmt.Errorf("making the topics of the catalogue: %w", err)
+	}
+	return nil
+}
+
+// reach waits until a broker answers or ctx ends.
+func (b *Bus) reach(ctx context.Context) error {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := b.client.Ping(ctx)
+		if err == nil {
+			return nil
+		}
+		b.scope.Logger().WarnContext(ctx, "log does not answer", "brokers", b.seeds, "err", err)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("reaching the log at %v: %w", b.seeds, err)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// Close ends the connection, and the embedded log if there is one. What was
+// appended and is not acknowledged yet is waited for, shortly.
+func (b *Bus) Close() {
+	if b.client != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		_ = b.client.Flush(ctx) // an error leaves those records unacknowledged, which their senders know
+		cancel()
+		b.client.Close()
+	}
+	if b.embedded != nil {
+		b.embedded.close()
+	}
+}
+
+// Brokers returns the addresses under which the log is reached.
+func (b *Bus) Brokers() []string { return b.seeds }
+
+// Embedded reports whether the log lies in this process.
+func (b *Bus) Embedded() bool { return b.embedded != nil }
+
+func (b *Bus) register() {
+	b.appended = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "decoder_log_appended_records_total", Help: "Records the log acknowledged, by topic.",
+	}, []string{"topic"})
+	b.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "decoder_log_refused_records_total", Help: "Records the log did not acknowledge, by topic.",
+	}, []string{"topic"})
+	b.scope.Register(b.appended, b.refused)
 }
