@@ -38,16 +38,20 @@ var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadd
 // of that origin: 26 characters, the first 128 bits of a SHA-256 in Crockford's
 // base 32. The same arguments always give the same id.
 func ID(origin, kind string, index int) string {
-	h := sha256.New()
-	var n [8]byte
+	return string(AppendID(nil, origin, kind, index))
+}
+
+// AppendID appends what [ID] returns, and allocates nothing for an origin of
+// up to 200 bytes.
+func AppendID(dst []byte, origin, kind string, index int) []byte {
+	var room [256]byte
+	b := room[:0]
 	for _, s := range [...]string{origin, kind} {
-		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
-		h.Write(n[:])
-		h.Write([]byte(s))
+		b = append(binary.BigEndian.AppendUint64(b, uint64(len(s))), s...)
 	}
-	binary.BigEndian.PutUint64(n[:], uint64(index))
-	h.Write(n[:])
-	return idEncoding.EncodeToString(h.Sum(nil)[:16])
+	b = binary.BigEndian.AppendUint64(b, uint64(index))
+	sum := sha256.Sum256(b)
+	return idEncoding.AppendEncode(dst, sum[:16])
 }
 
 // LogOrigin is the origin of a record that came without one: the topic's id

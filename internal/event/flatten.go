@@ -123,19 +123,3 @@ func (f *Flattener) value(b []byte, i, depth int, fn func(path, value []byte, ki
 	}
 	return next, fn(f.path, text, v.kind)
 }
-
-// Elements calls fn for each element of an array that the scanner gave, with
-// the same values as [Flattener.Flatten], arrays and objects whole.
-func (f *Flattener) Elements(array []byte, fn func(value []byte, kind Kind) error) error {
-	i := skipSpace(array, 1)
-	for i < len(array) && array[i] != ']' {
-		next, err := f.value(array, i, flattenDepth, func(_, v []byte, k Kind) error { return fn(v, k) })
-		if err != nil {
-			return err
-		}
-		if i = skipSpace(array, next); i < len(array) && array[i] == ',' {
-			i = skipSpace(array, i+1)
-		}
-	}
-	return nil
-}

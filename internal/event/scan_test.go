@@ -137,14 +137,16 @@ func TestFlattenAllocatesNothing(t *testing.T) {
 }
 
 func TestElementsOfAnArray(t *testing.T) {
+	doc := []byte(`x[ "a\n" ,1,{"b":[2]},[ 3 ] , null]`)
 	var got []string
-	err := new(Flattener).Elements([]byte(`[ "a\n" ,1,{"b":[2]},[ 3 ] , null]`), func(v []byte, k Kind) error {
-		got = append(got, fmt.Sprint(k, " ", string(v)))
-		return nil
-	})
-	want := []string{"5 a\n", "4 1", `9 {"b":[2]}`, "8 [ 3 ]", "1 null"}
-	if err != nil || strings.Join(got, "|") != strings.Join(want, "|") {
-		t.Errorf("got %q %v, want %q", got, err, want)
+	var e Elements
+	e.Reset(doc, 1)
+	for l, ok := e.Next(); ok; l, ok = e.Next() {
+		got = append(got, fmt.Sprint(l.Kind, " ", string(l.Bytes(doc))))
+	}
+	want := []string{`6 a\n`, "4 1", `9 {"b":[2]}`, "8 [ 3 ]", "1 null"}
+	if strings.Join(got, "|") != strings.Join(want, "|") {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
