@@ -1,0 +1,329 @@
+package mail
+
+import (
+	"bytes"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+)
+
+// htmlReader takes what a reader sees of HTML, and its links. It uses the
+// tokenizer alone: building a tree costs more, and can be made to cost much
+// more.
+type htmlReader struct {
+	w      *walker
+	source string // of links; URLHref, or URLAttachment for attached pages
+	text   *textSink
+
+	link     string // href of the open anchor
+	linkText strings.Builder
+	skip     atom.Atom // inside an element whose text nobody sees
+	hide     atom.Atom // inside an element styled away
+	hideOpen int
+}
+
+// readHTML reads one part. text may be nil: then only links and counts are
+// taken.
+func (w *walker) readHTML(b []byte, source string, text *textSink) {
+	r := htmlReader{w: w, source: source, text: text}
+	z := html.NewTokenizer(bytes.NewReader(b))
+	z.SetMaxBuf(w.limits.TextScan + 4096)
+	for n := 0; ; n++ {
+		if n&1023 == 1023 && w.late() {
+			break
+		}
+		switch z.Next() {
+		case html.ErrorToken:
+			r.closeLink()
+			return
+		case html.TextToken:
+			r.onText(z)
+		case html.StartTagToken:
+			r.onStart(z, false)
+		case html.SelfClosingTagToken:
+			r.onStart(z, true)
+		case html.EndTagToken:
+			name, _ := z.TagName()
+			r.onEnd(atom.Lookup(name))
+		}
+	}
+	r.closeLink()
+}
+
+func (r *htmlReader) onText(z *html.Tokenizer) {
+	if r.skip != 0 {
+		return
+	}
+	t := z.Text()
+	if r.hide != 0 {
+		r.w.doc.Mail.Body.Hidden += len(bytes.TrimSpace(t))
+		return
+	}
+	if r.link != "" && r.linkText.Len() < maxURLText {
+		r.linkText.Write(t)
+	}
+	if r.text != nil {
+		r.text.html(t)
+	}
+}
+
+// attrs are the attributes that matter, of any element.
+type attrs struct {
+	href, src, action, style, kind, width, height, equiv, content string
+	hidden                                                        bool
+}
+
+func readAttrs(z *html.Tokenizer) attrs {
+	var a attrs
+	for n := 0; n < 200; n++ {
+		k, v, more := z.TagAttr()
+		switch string(k) {
+		case "href":
+			a.href = string(v)
+		case "src":
+			a.src = string(v)
+		case "action":
+			a.action = string(v)
+		case "style":
+			a.style = string(v)
+		case "type":
+			a.kind = string(v)
+		case "width":
+			a.width = string(v)
+		case "height":
+			a.height = string(v)
+		case "http-equiv":
+			a.equiv = string(v)
+		case "content":
+			a.content = string(v)
+		case "hidden":
+			a.hidden = true
+		}
+		if !more {
+			break
+		}
+	}
+	return a
+}
+
+func (r *htmlReader) onStart(z *html.Tokenizer, selfClosing bool) {
+	name, hasAttr := z.TagName()
+	tag := atom.Lookup(name)
+	var a attrs
+	if hasAttr {
+		a = readAttrs(z)
+	}
+	r.block(tag)
+	body := &r.w.doc.Mail.Body
+	switch tag {
+	case atom.A, atom.Area:
+		r.closeLink()
+		if a.href != "" {
+			r.link = a.href
+		}
+		if tag == atom.Area {
+			r.closeLink()
+		}
+	case atom.Img:
+		body.Images++
+		if tiny(a.width) && tiny(a.height) {
+			body.Pixels++
+		}
+		r.w.addURL(a.src, "", URLImage)
+	case atom.Form:
+		body.Forms++
+		r.w.addURL(a.action, "", URLForm)
+	case atom.Input:
+		if strings.EqualFold(a.kind, "password") {
+			body.Password++
+		}
+	case atom.Iframe, atom.Frame:
+		r.w.addURL(a.src, "", URLFrame)
+	case atom.Meta:
+		if strings.EqualFold(a.equiv, "refresh") {
+			if i := strings.IndexByte(a.content, '='); i >= 0 {
+				r.w.addURL(strings.Trim(a.content[i+1:], ` '"`), "", URLRefresh)
+			}
+		}
+	case atom.Script:
+		body.Scripts++
+	}
+	if selfClosing || isVoid(tag) {
+		return
+	}
+	switch tag {
+	case atom.Script, atom.Style, atom.Title, atom.Template:
+		r.skip = tag
+	}
+	switch {
+	case r.hide != 0 && tag == r.hide:
+		r.hideOpen++
+	case r.hide == 0 && tag != atom.Body && tag != atom.Html && (a.hidden || styledAway(a.style)):
+		r.hide, r.hideOpen = tag, 1
+	}
+}
+
+func (r *htmlReader) onEnd(tag atom.Atom) {
+	r.block(tag)
+	if tag == r.skip {
+		r.skip = 0
+	}
+	if tag == atom.A {
+		r.closeLink()
+	}
+	if r.hide != 0 && tag == r.hide {
+		if r.hideOpen--; r.hideOpen <= 0 {
+			r.hide = 0
+		}
+	}
+}
+
+func (r *htmlReader) closeLink() {
+	if r.link == "" {
+		return
+	}
+	text := html.UnescapeString(r.linkText.String())
+	r.w.addURL(r.link, strings.Join(strings.Fields(text), " "), r.source)
+	r.link = ""
+	r.linkText.Reset()
+}
+
+// block separates what a reader sees on different lines or in different cells.
+func (r *htmlReader) block(tag atom.Atom) {
+	if r.text == nil {
+		return
+	}
+	switch tag {
+	case atom.P, atom.Div, atom.Br, atom.Tr, atom.Li, atom.H1, atom.H2, atom.H3, atom.H4, atom.Table, atom.Hr, atom.Blockquote, atom.Center:
+		r.text.space('\n')
+	case atom.Td, atom.Th, atom.Img:
+		r.text.space(' ')
+	}
+}
+
+func isVoid(tag atom.Atom) bool {
+	switch tag {
+	case atom.Area, atom.Base, atom.Br, atom.Col, atom.Embed, atom.Hr, atom.Img, atom.Input, atom.Link, atom.Meta, atom.Source, atom.Track, atom.Wbr:
+		return true
+	}
+	return false
+}
+
+func tiny(s string) bool {
+	s = strings.TrimSuffix(strings.TrimSpace(s), "px")
+	return s == "0" || s == "1" || s == "2"
+}
+
+// styledAway reports whether an inline style hides the element's text.
+func styledAway(style string) bool {
+	if style == "" {
+		return false
+	}
+	s := strings.ToLower(strings.Map(func(r rune) rune {
+		if r <= ' ' {
+			return -1
+		}
+		return r
+	}, truncate(style, 1024)))
+	for _, h := range [...]string{"display:none", "visibility:hidden", "font-size:0;", "font-size:0px", "opacity:0;", "mso-hide:all"} {
+		if strings.Contains(s, h) {
+			return true
+		}
+	}
+	return strings.HasSuffix(s, "opacity:0") || strings.HasSuffix(s, "font-size:0")
+}
+
+// textSink collects visible text: runs of white space become one, invisible
+// characters inside words are counted and dropped.
+type textSink struct {
+	b       strings.Builder
+	keep    int
+	seen    int  // bytes, kept or not
+	pending byte // white space not yet written
+	prev    rune
+	zero    int
+	waiting int // invisible characters since prev
+}
+
+func (t *textSink) space(c byte) {
+	if t.pending != '\n' {
+		t.pending = c
+	}
+	t.prev, t.waiting = 0, 0
+}
+
+func (t *textSink) html(b []byte) {
+	if bytes.IndexByte(b, '&') >= 0 {
+		b = []byte(html.UnescapeString(string(b)))
+	}
+	t.write(b)
+}
+
+// write adds text. ASCII, nearly all there is, goes the short way.
+func (t *textSink) write(b []byte) {
+	for i := 0; i < len(b); {
+		if c := b[i]; c < utf8.RuneSelf {
+			i++
+			if c <= ' ' || c == 0x7f {
+				if c == '\n' {
+					t.space('\n')
+				} else {
+					t.space(' ')
+				}
+				continue
+			}
+			t.rune(rune(c), 1)
+			continue
+		}
+		r, n := utf8.DecodeRune(b[i:])
+		i += n
+		switch {
+		case invisible(r):
+			t.waiting++
+		case unicode.IsSpace(r):
+			t.space(' ')
+		default:
+			t.rune(r, n)
+		}
+	}
+}
+
+func (t *textSink) rune(r rune, n int) {
+	if t.waiting > 0 {
+		if wordRune(t.prev) && wordRune(r) {
+			t.zero += t.waiting
+		}
+		t.waiting = 0
+	}
+	t.prev = r
+	t.seen += n
+	if t.b.Len()+n+1 > t.keep {
+		return
+	}
+	if t.pending != 0 && t.b.Len() > 0 {
+		t.b.WriteByte(t.pending)
+	}
+	t.pending = 0
+	t.b.WriteRune(r)
+}
+
+// invisible reports whether a character has no width: what phishing puts
+// inside words so that filters do not read them.
+func invisible(r rune) bool {
+	switch {
+	case r == 0xAD, r == 0x34F, r == 0x180E, r == 0xFEFF:
+		return true
+	case 0x200B <= r && r <= 0x200F, 0x2060 <= r && r <= 0x2064, 0x202A <= r && r <= 0x202E:
+		return true
+	}
+	return false
+}
+
+// wordRune reports whether a character is a letter of a script that has no use
+// for joiners inside words.
+func wordRune(r rune) bool {
+	return unicode.In(r, unicode.Latin, unicode.Cyrillic, unicode.Greek)
+}

@@ -1,0 +1,205 @@
+package mail
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+const (
+	maxURL     = 2048 // bytes of a link kept
+	maxURLText = 256  // bytes of its text kept
+)
+
+// Sources of a link, as they stand in mail.urls.source.
+const (
+	URLHref       = "href"
+	URLForm       = "form"
+	URLImage      = "img"
+	URLFrame      = "frame"
+	URLText       = "text"
+	URLRefresh    = "refresh"
+	URLAttachment = "attachment"
+)
+
+// newURL reads a link the way browsers do: white space and control characters
+// inside are dropped, backslashes are slashes. ok is false for what leads
+// nowhere outside: mail addresses, telephone numbers, fragments, relative
+// links.
+func newURL(raw, text, source string) (URL, bool) {
+	s := cleanURL(raw)
+	i := strings.IndexByte(s, ':')
+	if i < 0 {
+		return URL{}, false
+	}
+	scheme := strings.ToLower(s[:i])
+	switch scheme {
+	case "http", "https", "ftp":
+	case "data", "javascript", "file":
+		return URL{URL: truncate(s, 128), Text: truncate(text, maxURLText), Source: source}, true
+	default:
+		return URL{}, false
+	}
+	host := hostOf(s[i+1:])
+	if host == "" {
+		return URL{}, false
+	}
+	return URL{
+		URL: truncate(s, maxURL), Domain: host, RegisteredDomain: RegisteredDomain(host),
+		Text: truncate(text, maxURLText), Source: source,
+	}, true
+}
+
+func cleanURL(s string) string {
+	s = strings.TrimSpace(s)
+	if strings.IndexFunc(s, func(r rune) bool { return r < ' ' }) < 0 {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// hostOf returns the host of what follows a scheme's colon.
+func hostOf(s string) string {
+	s = strings.TrimLeft(s, `/\`)
+	if i := strings.IndexAny(s, `/\?#`); i >= 0 {
+		s = s[:i]
+	}
+	if i := strings.LastIndexByte(s, '@'); i >= 0 {
+		s = s[i+1:]
+	}
+	if strings.HasPrefix(s, "[") {
+		if i := strings.IndexByte(s, ']'); i > 0 {
+			if a, err := netip.ParseAddr(s[1:i]); err == nil {
+				return a.String()
+			}
+		}
+		return ""
+	}
+	if i := strings.IndexByte(s, ':'); i >= 0 {
+		s = s[:i]
+	}
+	if strings.IndexByte(s, '%') >= 0 {
+		s = unescape(s)
+	}
+	if len(s) > 253*4 {
+		return ""
+	}
+	d := Domain(strings.ToValidUTF8(s, ""))
+	if a, ok := numericHost(d); ok {
+		return a.String()
+	}
+	if !validHostname(d) {
+		return ""
+	}
+	return d
+}
+
+func unescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) && hexValue(s[i+1]) >= 0 && hexValue(s[i+2]) >= 0 {
+			b.WriteByte(byte(hexValue(s[i+1])<<4 | hexValue(s[i+2])))
+			i += 2
+			continue
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// numericHost reads an IPv4 address in any form a browser takes: parts in
+// decimal, octal or hexadecimal, the last filling the rest.
+func numericHost(s string) (netip.Addr, bool) {
+	if s == "" || s[0] < '0' || s[0] > '9' {
+		return netip.Addr{}, false
+	}
+	parts := strings.Split(s, ".")
+	if len(parts) > 4 {
+		return netip.Addr{}, false
+	}
+	var v uint64
+	for i, p := range parts {
+		n, err := strconv.ParseUint(p, 0, 64)
+		if err != nil {
+			return netip.Addr{}, false
+		}
+		if i == len(parts)-1 {
+			rest := uint(8 * (5 - len(parts)))
+			if n >= 1<<rest {
+				return netip.Addr{}, false
+			}
+			v = v<<rest | n
+			break
+		}
+		if n > 255 {
+			return netip.Addr{}, false
+		}
+		v = v<<8 | n
+	}
+	return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}), true
+}
+
+// textURLs calls f with each link in running text.
+func textURLs(s string, f func(string) bool) {
+	for s != "" {
+		i := nextURL(s)
+		if i < 0 {
+			return
+		}
+		s = s[i:]
+		end := strings.IndexFunc(s, func(r rune) bool {
+			return r <= ' ' || r == '<' || r == '>' || r == '"' || r == '\u00a0' || r == '|'
+		})
+		if end < 0 {
+			end = len(s)
+		}
+		u := strings.TrimRight(s[:end], ".,;:!?)]}'*_")
+		if len(u) > 3 && (u[0] == 'w' || u[0] == 'W') {
+			u = "http://" + u
+		}
+		if !f(u) {
+			return
+		}
+		s = s[end:]
+	}
+}
+
+// nextURL finds "http://", "https://" or a word that begins with "www.".
+func nextURL(s string) int {
+	for at := 0; at < len(s); {
+		i := strings.IndexAny(s[at:], ":wW")
+		if i < 0 {
+			return -1
+		}
+		i += at
+		switch {
+		case s[i] == ':' && strings.HasPrefix(s[i:], "://"):
+			if i >= 5 && strings.EqualFold(s[i-5:i], "https") {
+				return i - 5
+			}
+			if i >= 4 && strings.EqualFold(s[i-4:i], "http") {
+				return i - 4
+			}
+		case s[i] != ':' && len(s) > i+4 && strings.EqualFold(s[i:i+4], "www.") && (i == 0 || s[i-1] <= ' ' || s[i-1] == '('):
+			return i
+		}
+		at = i + 1
+	}
+	return -1
+}
+
+// truncate cuts s to at most n bytes at a character's start.
+func truncate(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && s[n]&0xC0 == 0x80 {
+		n--
+	}
+	return s[:n]
+}
