@@ -1,0 +1,196 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/decodersring/decoder/internal/bus"
+)
+
+func (s *Server) topics(ctx context.Context, _ call, _ Empty) (List[bus.TopicInfo], error) {
+	if s.deps.Log == nil {
+		return List[bus.TopicInfo]{}, Unavailable("the log does not run here")
+	}
+	return listed(s.deps.Log.Topics(ctx))
+}
+
+func (s *Server) groups(ctx context.Context, _ call, _ Empty) (List[bus.GroupInfo], error) {
+	if s.deps.Log == nil {
+		return List[bus.GroupInfo]{}, Unavailable("the log does not run here")
+	}
+	return listed(s.deps.Log.Groups(ctx))
+}
+
+// listed makes an answer of a list, [] rather than null when it is empty.
+func listed[T any](items []T, err error) (List[T], error) {
+	if items == nil {
+		items = []T{}
+	}
+	return List[T]{items}, err
+}
+
+const defaultTail = 10
+
+func (s *Server) tail(ctx context.Context, _ call, in Tail, emit func(Record) error) error {
+	if s.deps.Log == nil {
+		return Unavailable("the log does not run here")
+	}
+	if in.Last < 0 || in.Limit < 0 {
+		return BadRequest("last and limit are not negative")
+	}
+	known, err := s.deps.Log.Topics(ctx, in.Topic)
+	if err != nil {
+		return err
+	}
+	if len(known) == 0 {
+		return NotFound("topic", in.Topic)
+	}
+	t := tailing{limit: in.Limit, emit: emit}
+	if in.From != "" {
+		return s.tailFrom(ctx, in, &t)
+	}
+	if in.Last == 0 && !in.Follow {
+		in.Last = defaultTail
+	}
+	err = s.deps.Log.Tail(ctx, in.Topic, in.Last, in.Follow, t.take)
+	return errors.Join(t.err, err)
+}
+
+// tailFrom reads what there is from a time on, then follows from there.
+func (s *Server) tailFrom(ctx context.Context, in Tail, t *tailing) error {
+	from := time.Time{}
+	if in.From != "first" {
+		var err error
+		if from, err = ParseTime(in.From, time.Now()); err != nil {
+			return BadRequest("from: %v", err)
+		}
+	}
+	spans, err := s.deps.Log.After(ctx, in.Topic, from)
+	if err != nil {
+		return err
+	}
+	for {
+		if err := s.deps.Log.Scan(ctx, in.Topic, spans, t.take); err != nil || t.done || !in.Follow {
+			return errors.Join(t.err, err)
+		}
+		if spans, err = s.grown(ctx, in.Topic, spans); err != nil {
+			return err
+		}
+	}
+}
+
+// grown waits until the topic has records behind the spans and returns those.
+func (s *Server) grown(ctx context.Context, topic string, read map[int32]bus.Span) (map[int32]bus.Span, error) {
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		bounds, err := s.deps.Log.Bounds(ctx, topic)
+		if err != nil {
+			return nil, err
+		}
+		more := false
+		for p, b := range bounds {
+			next := bus.Span{From: max(read[p].To, b.From), To: b.To}
+			more = more || next.From < next.To
+			bounds[p] = next
+		}
+		if more {
+			return bounds, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// tailing passes records on until it has had enough.
+type tailing struct {
+	limit, sent int
+	done        bool
+	err         error
+	emit        func(Record) error
+}
+
+func (t *tailing) take(r *bus.Record) bool {
+	if t.err = t.emit(recordOf(r)); t.err != nil {
+		t.done = true
+		return false
+	}
+	t.sent++
+	t.done = t.limit > 0 && t.sent >= t.limit
+	return !t.done
+}
+
+func recordOf(r *bus.Record) Record {
+	out := Record{
+		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp.UTC(),
+		Key: r.Key, Value: r.Value,
+	}
+	for _, h := range r.Headers {
+		out.Headers = append(out.Headers, Header{h.Key, h.Value})
+	}
+	return out
+}
+
+func (s *Server) deadLetters(ctx context.Context, _ call, in DeadLetterFilter) (DeadLetterList, error) {
+	if s.deps.DeadLetters == nil {
+		return DeadLetterList{}, Unavailable("dead letters are not looked after here")
+	}
+	if err := within("limit", in.Limit, 0, 1000); err != nil {
+		return DeadLetterList{}, err
+	}
+	if in.Limit == 0 {
+		in.Limit = defaultLimit
+	}
+	l, err := s.deps.DeadLetters.DeadLetters(ctx, in)
+	if l.Groups == nil {
+		l.Groups = []DeadLetterGroup{}
+	}
+	if l.Letters == nil {
+		l.Letters = []DeadLetter{}
+	}
+	return l, err
+}
+
+func (s *Server) deadLetter(ctx context.Context, _ call, in DeadLetterKey) (DeadLetter, error) {
+	if s.deps.DeadLetters == nil {
+		return DeadLetter{}, Unavailable("dead letters are not looked after here")
+	}
+	return s.deps.DeadLetters.DeadLetter(ctx, in.Topic, in.Partition, in.Offset)
+}
+
+func (s *Server) resend(ctx context.Context, c call, in Letters) (Empty, error) {
+	return s.letters(in, func() error { return s.deps.DeadLetters.Resend(ctx, c.user, in.Letters) })
+}
+
+func (s *Server) discard(ctx context.Context, c call, in Letters) (Empty, error) {
+	return s.letters(in, func() error { return s.deps.DeadLetters.Discard(ctx, c.user, in.Letters) })
+}
+
+func (s *Server) letters(in Letters, f func() error) (Empty, error) {
+	if s.deps.DeadLetters == nil {
+		return Empty{}, Unavailable("dead letters are not looked after here")
+	}
+	if err := within("the number of letters", len(in.Letters), 1, maxChange); err != nil {
+		return Empty{}, err
+	}
+	for _, l := range in.Letters {
+		if bus.DeadClient(l.Topic) == "" {
+			return Empty{}, BadRequest("%q is not a topic of dead letters", l.Topic)
+		}
+	}
+	return Empty{}, f()
+}
+
+// deadCount is the number of records in topics of dead letters.
+func deadCount(topics []bus.TopicInfo) (n int64) {
+	for _, t := range topics {
+		if bus.DeadClient(t.Name) != "" {
+			n += t.Records
+		}
+	}
+	return n
+}
