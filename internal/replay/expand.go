@@ -1,0 +1,99 @@
+package replay
+
+import (
+	"bufio"
+	"compress/gzip"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// expand makes a list of captures of what was asked for. What cannot be looked
+// at becomes a capture that is done, with the error; the rest goes on.
+func expand(paths []string) []Capture {
+	var out []Capture
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+			out = append(out, failed(filepath.Base(path), path, err))
+		case info.IsDir():
+			out = append(out, expandFolder(path)...)
+		default:
+			out = append(out, Capture{Name: filepath.Base(path), Path: path, State: Queued, Size: info.Size()})
+		}
+	}
+	return out
+}
+
+func failed(name, path string, err error) Capture {
+	return Capture{Name: name, Path: path, State: Done, Error: reason(err)}
+}
+
+func expandFolder(root string) []Capture {
+	var out []Capture
+	_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		name, relErr := filepath.Rel(root, path)
+		if relErr != nil {
+			name = path
+		}
+		if err != nil {
+			out = append(out, failed(name, path, err))
+			return nil
+		}
+		if !d.Type().IsRegular() || !isCapture(path) {
+			return nil
+		}
+		c := Capture{Name: name, Path: path, State: Queued}
+		if info, err := d.Info(); err == nil {
+			c.Size = info.Size()
+		}
+		out = append(out, c)
+		return nil
+	})
+	return out
+}
+
+// isCapture says whether a file found in a folder is meant as a capture: by
+// its name, or by its first bytes.
+func isCapture(path string) bool {
+	ext := strings.ToLower(filepath.Ext(strings.TrimSuffix(strings.ToLower(path), ".gz")))
+	if slices.Contains([]string{".pcap", ".pcapng", ".cap", ".dmp"}, ext) {
+		return true
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := bufio.NewReader(io.LimitReader(f, 4096))
+	if b, _ := head.Peek(2); len(b) == 2 && b[0] == 0x1f && b[1] == 0x8b {
+		z, err := gzip.NewReader(head)
+		if err != nil {
+			return false
+		}
+		head = bufio.NewReader(z)
+	}
+	b, _ := head.Peek(4)
+	if len(b) < 4 {
+		return false
+	}
+	switch string(b) {
+	case "\x0a\x0d\x0d\x0a", "\xd4\xc3\xb2\xa1", "\xa1\xb2\xc3\xd4",
+		"\x4d\x3c\xb2\xa1", "\xa1\xb2\x3c\x4d", "\x34\xcd\xb2\xa1", "\xa1\xb2\xcd\x34":
+		return true
+	}
+	return false
+}
+
+// reason drops the path from an error of the file system: the capture is named
+// beside it.
+func reason(err error) string {
+	if p, ok := err.(*fs.PathError); ok {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
