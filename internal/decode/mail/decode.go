@@ -316,9 +316,9 @@ func related(doc *Document) Related {
 	return r
 }
 
-// isMessage reports whether bytes begin like a message: a field, or an mbox
-// line.
-func isMessage(b []byte) bool {
+// IsMessage reports whether bytes begin like a message: a field, or an mbox
+// line and a field.
+func IsMessage(b []byte) bool {
 	line, _ := cutLine(cutMboxLine(bytes.TrimLeft(b, "\r\n")))
 	name, _ := fieldName(line)
 	return name != ""

@@ -56,7 +56,7 @@ func unwrapJSON(b []byte) (raw []byte, shape string, ok bool) {
 	if hasHeaderFields(obj) {
 		return fromFields(obj, message), ShapeFields, true
 	}
-	if !isMessage([]byte(message)) {
+	if !IsMessage([]byte(message)) {
 		return nil, "", false
 	}
 	return []byte(message), ShapeLogstash, true
