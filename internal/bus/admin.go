@@ -3,12 +3,14 @@ package bus
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -242,4 +244,23 @@ func (b *Bus) DeleteGroup(ctx context.Context, group string) error {
 		return fmt.Errorf("deleting group %s: %w", group, err)
 	}
 	return nil
+}
+
+// Committed returns the offsets a group has committed; none if there is no
+// such group yet.
+func (b *Bus) Committed(ctx context.Context, group string) (map[Partition]int64, error) {
+	answer, err := b.admin.FetchOffsets(ctx, group)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking for the offsets of group %s: %w", group, err)
+	}
+	at := map[Partition]int64{}
+	answer.Each(func(o kadm.OffsetResponse) {
+		if o.Err == nil {
+			at[Partition{o.Topic, o.Partition}] = o.At
+		}
+	})
+	return at, nil
 }

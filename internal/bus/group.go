@@ -170,10 +170,13 @@ func (g *Group) Poll(ctx context.Context, most int, take func(Batch)) error {
 
 // passes reports errors the library goes on after by itself.
 func (g *Group) passes(p kgo.FetchTopicPartition) bool {
-	var lost *kgo.ErrDataLoss
-	if errors.As(p.Err, &lost) {
+	if lost, is := errors.AsType[*kgo.ErrDataLoss](p.Err); is {
 		g.bus.scope.Logger().Error("log lost records", "group", g.name, "topic", p.Topic, "partition", p.Partition,
 			"from", lost.ConsumedTo, "to", lost.ResetTo)
+		return true
+	}
+	if session, is := errors.AsType[*kgo.ErrGroupSession](p.Err); is {
+		g.bus.scope.Logger().Warn("group session failed, joining again", "group", g.name, "err", session.Err)
 		return true
 	}
 	if errors.Is(p.Err, kerr.UnknownTopicOrPartition) || kerr.IsRetriable(p.Err) {

@@ -117,8 +117,22 @@ func (b *Bus) dropEmpty(ctx context.Context, topic string, reader *kgo.Client, l
 }
 
 // Bounds returns the first offset of each partition and the one behind its
-// last.
+// last. A partition without a leader, as just after a topic was made or a
+// broker was lost, is asked for again, for some seconds.
 func (b *Bus) Bounds(ctx context.Context, topic string) (map[int32]Span, error) {
+	for n := 0; ; n++ {
+		bounds, err := b.bounds(ctx, topic)
+		if err == nil || n == 8 || ctx.Err() != nil {
+			return bounds, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(backoff(n)):
+		}
+	}
+}
+
+func (b *Bus) bounds(ctx context.Context, topic string) (map[int32]Span, error) {
 	first, err := b.admin.ListStartOffsets(ctx, topic)
 	if err != nil {
 		return nil, fmt.Errorf("asking for the first offsets of %s: %w", topic, err)
@@ -128,18 +142,20 @@ func (b *Bus) Bounds(ctx context.Context, topic string) (map[int32]Span, error) 
 		return nil, fmt.Errorf("asking for the next offsets of %s: %w", topic, err)
 	}
 	bounds := map[int32]Span{}
-	for _, o := range next[topic] {
-		if o.Err != nil {
-			return nil, fmt.Errorf("asking for the next offset of %s/%d: %w", topic, o.Partition, o.Err)
+	for p, o := range next[topic] {
+		f, listed := first.Lookup(topic, p)
+		if err := errors.Join(o.Err, f.Err); err != nil {
+			return nil, fmt.Errorf("asking for the offsets of %s/%d: %w", topic, p, err)
 		}
-		f, ok := first.Lookup(topic, o.Partition)
-		if !ok || f.Err != nil {
-			return nil, fmt.Errorf("asking for the first offset of %s/%d: %w", topic, o.Partition, f.Err)
+		if !listed {
+			return nil, fmt.Errorf("asking for the offsets of %s/%d: %w", topic, p, errNoOffset)
 		}
-		bounds[o.Partition] = Span{From: f.Offset, To: o.Offset}
+		bounds[p] = Span{From: f.Offset, To: o.Offset}
 	}
 	return bounds, nil
 }
+
+var errNoOffset = errors.New("the log did not name the first")
 
 // After returns the spans of a topic from the first record at or after the
 // time up to the end.

@@ -5,8 +5,8 @@
 package client
 
 import (
-	"bytes"
 	"context"
+	"fmt"
 
 	"github.com/decodersring/decoder/internal/bus"
 )
@@ -19,6 +19,10 @@ import (
 // valid until it returns. When it returns an error, what it emitted is
 // dropped, and the error's class (package fault) decides: permanent makes a
 // dead letter of the record, throttled waits, all else is tried again.
+//
+// A record may be handled again after a crash, and what it gives then must be
+// the same with the same ids: state kept over records goes by a record's
+// origin or the document's id, not by how often Handle was called.
 type Stage interface {
 	Handle(ctx context.Context, in *Record, out *Output) error
 }
@@ -27,18 +31,40 @@ type Stage interface {
 //
 // Write takes records of one partition in order; it may buffer. A
 // [RecordErrors] names the records at fault, all others count as written; any
-// other error is the whole batch's. Write is never called concurrently for
+// other error is the whole batch's, which is then written again, and divided
+// until the record at fault is found. Write is never called concurrently for
 // one partition.
 type Sink interface {
 	Write(ctx context.Context, batch []*Record) error
 }
 
+// RecordErrors is the error of single records of a batch, by their index.
+type RecordErrors map[int]error
+
+func (e RecordErrors) Error() string {
+	for i, err := range e {
+		return fmt.Sprintf("%d records of the batch failed; record %d: %v", len(e), i, err)
+	}
+	return "no record failed"
+}
+
 // A Flusher is a sink that buffers. Flush returns when everything written
 // before the call is durable; offsets are committed only after it. Committed
-// is called after they have been.
+// is called after they have been. A failed Flush is called again, so what was
+// written stays buffered; a permanent fault ends the client, which then starts
+// again from what was committed. Write may be called while Flush runs.
 type Flusher interface {
 	Flush(ctx context.Context) error
 	Committed()
+}
+
+// A Resumer is a sink that keeps the offsets with its data, in one
+// transaction, and so takes each record exactly once. Resume returns the
+// offset of the first record of the partition it has not written; unless
+// known, reading begins where the group stands. A record that was resent is
+// none of the partition's: see [Record].
+type Resumer interface {
+	Resume(ctx context.Context, p bus.Partition) (next int64, known bool, err error)
 }
 
 // A Checker has another side. Check returns nil when that side can be
@@ -53,21 +79,7 @@ type Record struct {
 	// Origin identifies what the record was made from, wherever it now lies:
 	// the header decoder-origin, else the topic's id, partition and offset.
 	Origin string
-}
-
-// Output collects what a handler emits for one record. It is the runtime's and
-// valid until Handle returns.
-type Output struct {
-	records []*bus.Record
-}
-
-// Emit adds a record to be appended to the topic. The bytes are copied, so
-// the caller may use its buffers again at once.
-func (o *Output) Emit(topic string, key, value []byte, headers ...bus.Header) {
-	o.records = append(o.records, &bus.Record{
-		Topic:   topic,
-		Key:     bytes.Clone(key),
-		Value:   bytes.Clone(value),
-		Headers: headers,
-	})
+	// Resent marks a dead letter on its way back. Topic, partition and offset
+	// are those it first had; they say nothing of the reader's position.
+	Resent bool
 }

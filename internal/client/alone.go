@@ -1,0 +1,194 @@
+package client
+
+import (
+	"errors"
+	"time"
+
+	"github.com/decodersring/decoder/internal/bus"
+	"github.com/decodersring/decoder/internal/fault"
+)
+
+// alone handles one record of a stage and waits until the log has its outputs.
+// An output the log refuses for good makes the record a dead letter; for
+// anything else the log is waited for.
+func (p *partition) alone(r *bus.Record, out *Output, w waits) bool {
+	var it item
+	mine, ok := p.loaded(&it, r)
+	if !ok || !mine {
+		return ok
+	}
+	outputs, ok := p.settle(&it, out, w)
+	return ok && p.acknowledged(&it, outputs, w)
+}
+
+// acknowledged appends and waits for the log, however long it is away.
+func (p *partition) acknowledged(it *item, outputs []*bus.Record, w waits) bool {
+	for n := 0; ; n++ {
+		for _, o := range outputs {
+			p.c.metrics.out(size(o))
+		}
+		err := p.c.runtime.bus.Append(p.ctx, outputs...)
+		if err == nil {
+			return true
+		}
+		if p.ctx.Err() != nil {
+			return false
+		}
+		if e := fault.Of(err); e.Class == fault.Permanent && bus.DeadClient(outputs[0].Topic) == "" {
+			outputs = []*bus.Record{p.letter(it, err)}
+			continue
+		}
+		w.begin()
+		if !p.sleep(backoff(p.c.spec.Backoff, n), phase{Kind: PhaseLog, Offset: it.at.Offset, Reason: err.Error()}) {
+			return false
+		}
+		w.end()
+	}
+}
+
+var errDeath = errors.New("the process died three times in a row while it handled this record")
+
+// suspicion is the right to handle suspects: one partition of the process has
+// it at a time, so that a further death tells more.
+type suspicion struct {
+	p        *partition
+	held     bool
+	from, to int64 // offsets with the handler
+}
+
+// hold waits for the right and marks the offsets as tried. It returns false
+// when the partition ends first.
+func (s *suspicion) hold() bool {
+	if !s.held {
+		select {
+		case s.p.c.runtime.suspect <- struct{}{}:
+			s.held = true
+		case <-s.p.stop:
+			return false
+		}
+	}
+	return s.p.try(s.from, s.to)
+}
+
+// rest gives the right back: a death while a suspect waits is not its doing.
+func (s *suspicion) rest() {
+	if s.held {
+		s.p.try(0, 0)
+		s.held = false
+		<-s.p.c.runtime.suspect
+	}
+}
+
+// suspects handles what was in flight when the process died: some records at
+// a time after the first death, single ones after the second. The suspect of
+// three deaths becomes a dead letter unseen. It returns false when the
+// partition ends first.
+func (p *partition) suspects(out *Output) bool {
+	s := &suspicion{p: p}
+	defer s.rest()
+	for {
+		if !p.queueFilled() {
+			s.rest()
+			if !p.await() {
+				return false
+			}
+		}
+		records := p.takeSuspects()
+		if len(records) == 0 {
+			p.acquit()
+			return true
+		}
+		if p.deaths() >= deathsAllowed {
+			if !p.condemn(records[0]) {
+				return false
+			}
+			continue
+		}
+		s.from, s.to = records[0].Offset, records[len(records)-1].Offset+1
+		if !s.hold() || !p.examine(records, out, s) {
+			return false
+		}
+	}
+}
+
+// examine handles suspects one by one and waits until all is durable.
+func (p *partition) examine(records []*bus.Record, out *Output, s *suspicion) bool {
+	ended := false
+	w := waits{begin: s.rest, end: func() { ended = !s.hold() }}
+	e := p.tracker.add(records, sizes(records))
+	if p.c.spec.Sink != nil {
+		items, ok := p.items(records)
+		if !ok || !p.write(items, e, w) || ended {
+			e.leave(0)
+			return false
+		}
+		e.release()
+		return p.durable()
+	}
+	for i, r := range records {
+		s.from = r.Offset
+		if !p.alone(r, out, w) || ended {
+			e.leave(i)
+			return false
+		}
+	}
+	e.release()
+	return true
+}
+
+// durable waits until what the partition has written is flushed.
+func (p *partition) durable() bool {
+	if p.c.flusher == nil {
+		return true
+	}
+	for n := 0; ; n++ {
+		err := p.c.flush(p.ctx)
+		if err == nil {
+			return true
+		}
+		if !p.sleep(backoff(p.c.spec.Backoff, n), phase{Kind: PhaseFlush, Reason: err.Error()}) {
+			return false
+		}
+	}
+}
+
+// condemn makes a dead letter of the record that died three times.
+func (p *partition) condemn(r *bus.Record) bool {
+	var it item
+	e := p.tracker.add([]*bus.Record{r}, size(r))
+	mine, ok := p.loaded(&it, r)
+	if !ok {
+		return false
+	}
+	if mine {
+		it.failed.Attempts = p.deaths()
+		letter := p.letter(&it, fault.NewPermanent(CodeDeath, errDeath))
+		if !p.acknowledged(&it, []*bus.Record{letter}, noWaits) {
+			return false
+		}
+		p.c.runtime.scope.Logger().Error("record is given up, the process died on it three times",
+			"client", p.c.spec.Name, "topic", r.Topic, "partition", r.Partition, "offset", r.Offset)
+	}
+	e.release()
+	p.acquit()
+	return true
+}
+
+// waits are told before a record's handling pauses, and after.
+type waits struct{ begin, end func() }
+
+var noWaits = waits{begin: func() {}, end: func() {}}
+
+// sleep waits out d, shown as the phase. It returns false when the partition
+// ends first.
+func (p *partition) sleep(d time.Duration, shown phase) bool {
+	defer p.shows(shown)()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return !p.stopping()
+	case <-p.stop:
+		return false
+	}
+}

@@ -1,0 +1,110 @@
+package client
+
+import (
+	"time"
+
+	"github.com/decodersring/decoder/internal/bus"
+)
+
+const (
+	chunkRecords = 256
+	chunkBytes   = 1 << 20
+)
+
+// ordered handles the partition's records one after the other, without
+// waiting for the log to acknowledge the outputs of one before the next.
+func (p *partition) ordered(out *Output) {
+	for {
+		records := p.take(chunkRecords, chunkBytes)
+		if records == nil || !p.mend(out) {
+			return
+		}
+		if !p.chunk(records, out) {
+			return
+		}
+	}
+}
+
+// chunk handles records in order under one entry, which is cut wherever the
+// stage has to wait, so that what was done can be committed meanwhile.
+func (p *partition) chunk(records []*bus.Record, out *Output) bool {
+	began := time.Now()
+	e := p.tracker.add(records, sizes(records))
+	first := 0 // index of the entry's first record
+	var it item
+	for i, r := range records {
+		mine, ok := p.loaded(&it, r)
+		if !ok {
+			e.leave(i - first)
+			return false
+		}
+		if !mine {
+			continue
+		}
+		outputs, ok := p.settle(&it, out, waits{begin: func() { e, first = e.cut(i-first), i }, end: func() {}})
+		if !ok {
+			e.leave(i - first)
+			return false
+		}
+		p.append(outputs, e)
+	}
+	e.release()
+	p.c.metrics.handled(len(records), time.Since(began))
+	return true
+}
+
+// append hands outputs to the log; the entry ends when they are acknowledged.
+func (p *partition) append(outputs []*bus.Record, e *entry) {
+	e.pending.Add(int32(len(outputs)))
+	for _, o := range outputs {
+		p.c.metrics.out(size(o))
+		p.c.runtime.bus.Produce(p.ctx, o, e.acknowledged)
+	}
+}
+
+// mend waits for outputs in flight when the log has refused some, and handles
+// their records again, each with its outputs acknowledged before the next.
+func (p *partition) mend(out *Output) bool {
+	for {
+		broken, wait := p.tracker.settled()
+		if !wait && len(broken) == 0 {
+			return true
+		}
+		if wait {
+			if !p.advance() {
+				return false
+			}
+			continue
+		}
+		for _, e := range broken {
+			for _, r := range e.records {
+				if !p.alone(r, out, noWaits) {
+					return false
+				}
+			}
+			e.mended()
+		}
+		return true
+	}
+}
+
+// loaded fills the item, waiting for the log where that must be asked.
+func (p *partition) loaded(it *item, r *bus.Record) (mine, ok bool) {
+	for n := 0; ; n++ {
+		mine, err := p.load(p.ctx, it, r)
+		if err == nil {
+			return mine, true
+		}
+		if !p.sleep(backoff(p.c.spec.Backoff, n), phase{Kind: PhaseLog, Offset: r.Offset, Reason: err.Error()}) {
+			return false, false
+		}
+	}
+}
+
+func sizes(records []*bus.Record) int64 {
+	n := int64(0)
+	for _, r := range records {
+		n += size(r)
+	}
+	return n
+}

@@ -1,0 +1,253 @@
+package client
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/decodersring/decoder/internal/bus"
+)
+
+// partition is one partition a client has been given, and the goroutine that
+// handles it.
+type partition struct {
+	bus.Partition
+	c      *Client
+	ctx    context.Context // ends when results no longer count
+	cancel context.CancelFunc
+	stop   chan struct{} // closed when no further record shall be begun
+	done   chan struct{} // closed when the goroutine has ended
+
+	tracker  tracker
+	progress chan struct{} // an entry has ended
+	arrived  chan struct{} // the queue has records
+
+	mu        sync.Mutex
+	queue     [][]*bus.Record
+	queued    int64 // bytes
+	paused    bool
+	stopped   bool
+	end       int64 // offset behind the partition's last record, as last heard
+	start     int64 // offset to commit while nothing is done; -1: unknown
+	committed int64 // as the log has it
+	flushed   int64 // a flusher's: durable up to here
+	dirty     bool  // the marks have changed since the commit
+	marks     marks
+	suspectTo int64 // behind the last suspect
+	finished  bool  // ended in good order: marks are to be closed
+
+	busySince  atomic.Int64 // Unix nanoseconds; 0: no call to the handler runs
+	busyOffset atomic.Int64
+	phase      atomic.Pointer[phase]
+	movedAt    atomic.Int64 // when an entry last ended, or the queue was last empty
+}
+
+func (c *Client) newPartition(tp bus.Partition, at bus.Position, end int64) *partition {
+	ctx, cancel := context.WithCancel(c.ctx)
+	p := &partition{
+		Partition: tp, c: c, ctx: ctx, cancel: cancel,
+		stop: make(chan struct{}), done: make(chan struct{}),
+		progress: make(chan struct{}, 1), arrived: make(chan struct{}, 1),
+		end: end, start: at.Offset, committed: at.Offset, flushed: -1,
+	}
+	p.tracker.at = -1
+	p.tracker.ended = p.ended
+	p.marks = readMarks(at.Metadata).inherit(at.Offset, end)
+	p.suspectTo = p.marks.To
+	p.movedAt.Store(time.Now().UnixNano())
+	return p
+}
+
+// run handles the partition until it is stopped.
+func (p *partition) run() {
+	defer close(p.done)
+	if !p.await() || !p.try(0, 0) { // the open marks lie in the log before any record is handled
+		return
+	}
+	out := p.c.output()
+	if !p.suspects(out) {
+		return
+	}
+	switch {
+	case p.c.spec.Sink != nil:
+		p.sink()
+	case p.c.spec.Concurrency > 0:
+		p.concurrent()
+	default:
+		p.ordered(out)
+	}
+}
+
+// enqueue takes a batch from the poll loop; it does not block.
+func (p *partition) enqueue(b bus.Batch) {
+	n := sizes(b.Records)
+	p.c.held.Add(n)
+	p.c.metrics.in(len(b.Records), n)
+	p.mu.Lock()
+	if len(p.queue) == 0 {
+		p.movedAt.Store(time.Now().UnixNano())
+	}
+	p.queue = append(p.queue, b.Records)
+	p.queued += n
+	p.end = b.Next
+	if p.start < 0 {
+		p.start = b.Records[0].Offset
+	}
+	_, inFlight, _ := p.tracker.position()
+	pause := !p.paused && p.queued+inFlight > p.c.share()
+	if pause {
+		p.paused = true
+		p.c.group.Pause(p.Partition)
+	}
+	p.mu.Unlock()
+	notify(p.arrived)
+}
+
+// ended is called when an entry has ended.
+func (p *partition) ended(freed int64) {
+	p.movedAt.Store(time.Now().UnixNano())
+	p.c.free(freed)
+	notify(p.progress)
+	p.c.moved()
+}
+
+func (p *partition) queueFilled() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.queue) > 0
+}
+
+// await waits until the queue has records. It returns false when the
+// partition ends first.
+func (p *partition) await() bool {
+	for !p.stopping() {
+		if p.queueFilled() {
+			return true
+		}
+		select {
+		case <-p.arrived:
+		case <-p.stop:
+		}
+	}
+	return false
+}
+
+// take waits for records in a row, at most so many and so large, but for one
+// larger record. It returns nil when the partition ends.
+func (p *partition) take(most int, mostBytes int64) []*bus.Record {
+	for p.await() {
+		if p.room() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return p.cutQueue(most, mostBytes)
+		}
+		if !p.advance() {
+			return nil
+		}
+	}
+	return nil
+}
+
+// room reports whether more may be put in flight.
+func (p *partition) room() bool {
+	_, bytes, entries := p.tracker.position()
+	return bytes == 0 || (bytes < p.c.share() && entries < p.c.window)
+}
+
+// advance waits until an entry has ended.
+func (p *partition) advance() bool {
+	defer p.shows(phase{Kind: PhaseLog})()
+	select {
+	case <-p.progress:
+		return !p.stopping()
+	case <-p.stop:
+		return false
+	}
+}
+
+// cutQueue takes records off the front of the queue. The caller holds mu.
+func (p *partition) cutQueue(most int, mostBytes int64) []*bus.Record {
+	head := p.queue[0]
+	n, bytes := 0, int64(0)
+	for n < len(head) && n < most {
+		s := size(head[n])
+		if n > 0 && bytes+s > mostBytes {
+			break
+		}
+		bytes += s
+		n++
+	}
+	if n == len(head) {
+		p.queue[0] = nil
+		p.queue = p.queue[1:]
+	} else {
+		p.queue[0] = head[n:]
+	}
+	p.queued -= bytes
+	if p.paused && p.queued <= p.c.share()/2 {
+		p.paused = false
+		p.c.group.Resume(p.Partition)
+	}
+	return head[:n:n]
+}
+
+// takeSuspects takes the next records under suspicion that are to be handled
+// together; none when suspicion ends.
+func (p *partition) takeSuspects() []*bus.Record {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.marks.Deaths == 0 || len(p.queue) == 0 || p.queue[0][0].Offset >= p.suspectTo {
+		return nil
+	}
+	most := suspectsChunk
+	if p.marks.Deaths > 1 {
+		most = 1
+	}
+	inside := 0
+	for _, r := range p.queue[0] {
+		if r.Offset < p.suspectTo {
+			inside++
+		}
+	}
+	return p.cutQueue(min(most, inside), chunkBytes)
+}
+
+func (p *partition) stopping() bool {
+	select {
+	case <-p.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// halt begins no further record.
+func (p *partition) halt() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.stopped {
+		p.stopped = true
+		close(p.stop)
+	}
+}
+
+// drop gives the memory of what is not handled back.
+func (p *partition) drop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, inFlight, _ := p.tracker.position()
+	p.c.free(p.queued + inFlight)
+	p.queue, p.queued = nil, 0
+	if p.paused {
+		p.paused = false
+		p.c.group.Resume(p.Partition)
+	}
+}
+
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

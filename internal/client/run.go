@@ -1,0 +1,357 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/decodersring/decoder/internal/bus"
+)
+
+// Client runs one stage or sink.
+type Client struct {
+	runtime *Runtime
+	spec    Spec
+	gate    gate
+	flusher Flusher // nil: the sink does not buffer
+	resumer Resumer // nil: the group's offsets say where to begin
+	window  int     // entries a partition may have in flight
+	metrics *metrics
+
+	progress chan struct{} // something is to be committed
+	flushNow chan struct{}
+	freed    chan struct{} // records in memory became fewer
+	slots    chan struct{} // of a concurrent stage
+	outputs  sync.Pool
+	limits   map[string]int // largest record of each output
+	held     atomic.Int64   // bytes read and not done with
+
+	commitMu sync.Mutex
+	flushMu  sync.Mutex
+
+	running atomic.Bool
+	ctx     context.Context // of this Run, until everything is handed back
+	fail    context.CancelCauseFunc
+	group   *bus.Group
+	tasks   sync.WaitGroup
+
+	mu         sync.Mutex
+	partitions map[bus.Partition]*partition
+}
+
+const (
+	orderedWindow = 256              // entries, of up to chunkRecords each
+	grace         = 5 * time.Second  // for records being handled when a partition is taken
+	leaving       = 10 * time.Second // for the last flush and commit
+)
+
+func newClient(r *Runtime, spec Spec) *Client {
+	c := &Client{
+		runtime: r, spec: spec, window: orderedWindow, metrics: newMetrics(spec, r.scope),
+		progress: make(chan struct{}, 1), flushNow: make(chan struct{}, 1), freed: make(chan struct{}, 1),
+		partitions: map[bus.Partition]*partition{}, limits: map[string]int{},
+	}
+	var handler any = spec.Stage
+	if spec.Sink != nil {
+		handler = spec.Sink
+		c.flusher, _ = handler.(Flusher)
+		c.resumer, _ = handler.(Resumer)
+	}
+	c.gate.checker, _ = handler.(Checker)
+	if spec.Concurrency > 0 {
+		c.window = spec.Window
+		c.slots = make(chan struct{}, spec.Concurrency)
+	}
+	c.outputs.New = func() any { return c.output() }
+	for _, topic := range spec.Outputs {
+		c.limits[topic] = r.bus.MaxMessage(topic)
+	}
+	c.metrics.observe(c)
+	return c
+}
+
+func (c *Client) output() *Output { return &Output{limit: c.limit} }
+
+// limit is the largest record of a topic. One the spec does not name is looked
+// up each time.
+func (c *Client) limit(topic string) int {
+	if n, ok := c.limits[topic]; ok {
+		return n
+	}
+	return c.runtime.bus.MaxMessage(topic)
+}
+
+// Name returns the client's name.
+func (c *Client) Name() string { return c.spec.Name }
+
+// Run reads and handles until ctx ends, and then hands back in order: what is
+// being handled is finished, within a grace, and committed. It returns nil
+// when ctx ended, else why the client cannot go on.
+func (c *Client) Run(ctx context.Context) error {
+	if !c.running.CompareAndSwap(false, true) {
+		return fmt.Errorf("client %s runs already", c.spec.Name)
+	}
+	defer c.running.Store(false)
+	reading, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	work, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	c.ctx, c.fail = work, fail
+	if err := c.prepare(reading); err != nil {
+		return err
+	}
+	group, err := c.runtime.bus.Join(bus.GroupOptions{
+		Group: c.spec.Group, Topics: append([]string{bus.TopicResend}, c.spec.Inputs...), Member: c,
+		MaxFetch: int32(min(c.spec.InFlight/4, 8<<20)), Session: c.spec.Session,
+	})
+	if err != nil {
+		return err
+	}
+	c.group = group
+	c.start(func() { c.committer(work) })
+	c.start(func() { c.reports(work) })
+	if c.flusher != nil {
+		c.start(func() { c.flushes(work) })
+	}
+	c.poll(reading)
+	c.group.Leave()
+	end()
+	c.tasks.Wait()
+	c.handedBack()
+	if cause := context.Cause(reading); ctx.Err() == nil && cause != nil {
+		return fmt.Errorf("client %s: %w", c.spec.Name, cause)
+	}
+	return nil
+}
+
+// prepare makes sure that the topics are there, however long the log is away.
+func (c *Client) prepare(ctx context.Context) error {
+	var topics []bus.Topic
+	for _, name := range append(append([]string{}, c.spec.Inputs...), c.spec.Outputs...) {
+		topics = append(topics, bus.Lookup(name))
+	}
+	topics = append(topics, bus.DeadTopic(c.spec.Name))
+	for n := 0; ; n++ {
+		err := c.runtime.bus.Ensure(ctx, topics...)
+		if err == nil {
+			break
+		}
+		c.runtime.scope.Logger().WarnContext(ctx, "topics cannot be made, will retry", "client", c.spec.Name, "err", err)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("client %s: %w", c.spec.Name, errors.Join(ctx.Err(), err))
+		case <-time.After(backoff(c.spec.Backoff, n)):
+		}
+	}
+	for _, topic := range c.spec.Inputs { // ids from before a topic was made again are wrong
+		if _, err := c.runtime.bus.FreshTopicID(ctx, topic); err != nil {
+			return fmt.Errorf("client %s: %w", c.spec.Name, err)
+		}
+	}
+	return nil
+}
+
+// start runs f beside the others; Run waits for it. Handlers are protected
+// where they are called, so a panic here is the runtime's own and ends it.
+func (c *Client) start(f func()) {
+	c.tasks.Go(f)
+}
+
+// poll reads, as fast as the records are handled.
+func (c *Client) poll(ctx context.Context) {
+	for ctx.Err() == nil {
+		most := 20_000
+		if c.held.Load() > c.spec.InFlight/2 {
+			// Wait, but not for ever: a partition that stands still must not
+			// hold up those that go on.
+			select {
+			case <-ctx.Done():
+				return
+			case <-c.freed:
+				continue
+			case <-time.After(200 * time.Millisecond):
+				most = 100
+			}
+		}
+		if err := c.group.Poll(ctx, most, c.dispatch); err != nil {
+			c.fail(err)
+		}
+	}
+}
+
+func (c *Client) dispatch(b bus.Batch) {
+	c.mu.Lock()
+	p := c.partitions[b.Partition]
+	c.mu.Unlock()
+	if p != nil { // else it was taken meanwhile
+		p.enqueue(b)
+	}
+}
+
+// share is what one partition may hold in memory.
+func (c *Client) share() int64 {
+	c.mu.Lock()
+	n := len(c.partitions)
+	c.mu.Unlock()
+	return max(c.spec.InFlight/int64(max(n, 1)), 256<<10)
+}
+
+func (c *Client) free(bytes int64) {
+	c.held.Add(-bytes)
+	notify(c.freed)
+}
+
+func (c *Client) moved() { notify(c.progress) }
+
+func (c *Client) requestFlush() {
+	if c.flusher != nil {
+		notify(c.flushNow)
+	}
+}
+
+func (c *Client) all() []*partition {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]*partition, 0, len(c.partitions))
+	for _, p := range c.partitions {
+		all = append(all, p)
+	}
+	return all
+}
+
+// Assigned implements [bus.Member].
+func (c *Client) Assigned(ctx context.Context, given map[bus.Partition]bus.Position) (map[bus.Partition]int64, error) {
+	ends, err := c.ends(ctx, given)
+	if err != nil {
+		return nil, err
+	}
+	elsewhere := map[bus.Partition]int64{}
+	for tp, at := range given {
+		if c.resumer != nil && tp.Topic != bus.TopicResend {
+			next, known, err := c.resumer.Resume(ctx, tp)
+			if err != nil {
+				return nil, fmt.Errorf("asking the sink where to begin: %w", err)
+			}
+			if known {
+				at.Offset = next
+				elsewhere[tp] = next
+			}
+		}
+		p := c.newPartition(tp, at, ends[tp])
+		c.mu.Lock()
+		before := c.partitions[tp]
+		c.partitions[tp] = p
+		c.mu.Unlock()
+		if before != nil { // given again without having been taken: begin anew
+			before.halt()
+			before.cancel()
+			before.drop()
+		}
+		c.start(p.run)
+	}
+	return elsewhere, nil
+}
+
+func (c *Client) ends(ctx context.Context, given map[bus.Partition]bus.Position) (map[bus.Partition]int64, error) {
+	ends := map[bus.Partition]int64{}
+	topics := map[string]bool{}
+	for tp := range given {
+		topics[tp.Topic] = true
+	}
+	for topic := range topics {
+		bounds, err := c.runtime.bus.Bounds(ctx, topic)
+		if err != nil {
+			return nil, err
+		}
+		for n, s := range bounds {
+			ends[bus.Partition{Topic: topic, Partition: n}] = s.To
+		}
+	}
+	return ends, nil
+}
+
+// Revoked implements [bus.Member]. It lets what is being handled end, makes it
+// durable and commits it, unless the partitions are lost already.
+func (c *Client) Revoked(ctx context.Context, taken []bus.Partition, lost bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace+leaving)
+	defer cancel()
+	var mine []*partition
+	for _, tp := range taken {
+		c.mu.Lock()
+		p := c.partitions[tp]
+		c.mu.Unlock()
+		if p != nil {
+			p.halt()
+			mine = append(mine, p)
+		}
+	}
+	if !lost {
+		c.windDown(ctx, mine)
+	}
+	for _, p := range mine {
+		p.cancel()
+		c.mu.Lock()
+		delete(c.partitions, p.Partition)
+		c.mu.Unlock()
+		p.drop()
+	}
+}
+
+func (c *Client) windDown(ctx context.Context, mine []*partition) {
+	patience := time.After(grace)
+	for _, p := range mine {
+		p.settleDown(patience)
+	}
+	for _, p := range mine {
+		p.mu.Lock()
+		p.finished, p.dirty = true, true
+		p.mu.Unlock()
+	}
+	if c.flusher != nil {
+		if err := c.flush(ctx); err != nil {
+			c.runtime.scope.Logger().WarnContext(ctx, "sink is not flushed, its records will be written again", "client", c.spec.Name, "err", err)
+		}
+	}
+	if err := c.commit(ctx, mine...); err != nil {
+		c.runtime.scope.Logger().WarnContext(ctx, "offsets are not committed, records will be handled again", "client", c.spec.Name, "err", err)
+	}
+}
+
+// settleDown waits, but not beyond patience, until the goroutine has ended and
+// the log has acknowledged what it was given.
+func (p *partition) settleDown(patience <-chan time.Time) {
+	for {
+		select {
+		case <-p.done:
+		case <-patience:
+			return
+		}
+		if !p.tracker.waits() {
+			return
+		}
+		select {
+		case <-p.progress:
+		case <-patience:
+			return
+		}
+	}
+}
+
+// waits reports whether outputs are on their way, other than behind a record
+// that was begun and left.
+func (t *tracker) waits() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.entries) > 0 && t.entries[0].pending.Load() > 0 && !t.entries[0].left
+}
+
+// handedBack forgets what a Run that ends in disorder may have left.
+func (c *Client) handedBack() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.partitions)
+	c.held.Store(0)
+}

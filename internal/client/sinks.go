@@ -1,0 +1,218 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/decodersring/decoder/internal/bus"
+	"github.com/decodersring/decoder/internal/fault"
+)
+
+// sink writes the partition's records in batches.
+func (p *partition) sink() {
+	for {
+		records := p.take(p.c.spec.BatchRecords, int64(p.c.spec.BatchBytes))
+		if records == nil {
+			return
+		}
+		began := time.Now()
+		e := p.tracker.add(records, sizes(records))
+		items, ok := p.items(records)
+		if !ok || !p.write(items, e, noWaits) {
+			e.leave(0)
+			return
+		}
+		p.c.metrics.handled(len(records), time.Since(began))
+		e.release()
+	}
+}
+
+// items loads those records that are the client's.
+func (p *partition) items(records []*bus.Record) ([]*item, bool) {
+	store := make([]item, len(records))
+	items := make([]*item, 0, len(records))
+	for i, r := range records {
+		mine, ok := p.loaded(&store[i], r)
+		if !ok {
+			return nil, false
+		}
+		if mine {
+			items = append(items, &store[i])
+		}
+	}
+	return items, true
+}
+
+// write writes the items, however often that takes, but for those at fault,
+// whose dead letters the entry waits for. It returns false when the partition
+// ends first.
+func (p *partition) write(items []*item, e *entry, w waits) bool {
+	for len(items) > 0 {
+		if !p.open(w) {
+			return false
+		}
+		began := time.Now()
+		p.handling(items[0].at.Offset, began)
+		err := p.c.writeOnce(p.ctx, items)
+		p.busySince.Store(0)
+		if err == nil {
+			for _, it := range items {
+				p.handled(it)
+			}
+			return true
+		}
+		if p.ctx.Err() != nil {
+			return false
+		}
+		var ok bool
+		if single, is := errors.AsType[RecordErrors](err); is {
+			items, ok = p.faulty(items, single, began, e, w)
+		} else if len(items) == 1 {
+			items, ok = p.faulty(items, RecordErrors{0: err}, began, e, w)
+		} else {
+			items, ok = p.divide(items, err, began, e, w)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// faulty judges single records, waits as long as the longest asks for, and
+// returns those to be written again.
+func (p *partition) faulty(items []*item, errs RecordErrors, began time.Time, e *entry, w waits) ([]*item, bool) {
+	var (
+		left    []*item
+		longest time.Duration
+		shown   error
+	)
+	for i, it := range items {
+		err, failed := errs[i]
+		if !failed {
+			p.handled(it)
+			continue
+		}
+		verdict, wait := p.judge(it, err, began)
+		if verdict == bury {
+			p.handled(it)
+			p.append([]*bus.Record{p.letter(it, err)}, e)
+			continue
+		}
+		if wait >= longest {
+			longest, shown = wait, err
+		}
+		left = append(left, it)
+	}
+	if len(left) == 0 || longest == 0 {
+		return left, true
+	}
+	return left, p.rest(left[0], shown, longest, w)
+}
+
+// divide deals with an error of the whole batch: one at fault is looked for in
+// the halves, but only once the batch has failed as often as a record may and
+// the other side answers.
+func (p *partition) divide(items []*item, err error, began time.Time, e *entry, w waits) ([]*item, bool) {
+	first := items[0]
+	verdict, wait := again, time.Duration(0)
+	if fault.Of(err).Class == fault.Permanent {
+		verdict = bury
+	} else if verdict, wait = p.judge(first, err, began); verdict == again && first.verified {
+		verdict = bury // it will be found out in halves
+	}
+	switch verdict {
+	case closed:
+		return items, true
+	case again:
+		return items, p.rest(first, err, wait, w)
+	}
+	first.verified = false
+	half := len(items) / 2
+	for _, it := range items {
+		it.failed.Attempts = max(it.failed.Attempts, p.c.spec.Attempts-1) // each half is asked once more, not all over
+	}
+	return nil, p.write(items[:half], e, w) && p.write(items[half:], e, w)
+}
+
+// writeOnce calls the sink.
+func (c *Client) writeOnce(ctx context.Context, items []*item) (err error) {
+	batch := make([]*Record, len(items))
+	for i, it := range items {
+		batch[i] = &it.Record
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.spec.Timeout)
+	defer cancel()
+	defer func() { err = late(ctx, err) }()
+	defer recovered(&err)
+	return c.spec.Sink.Write(ctx, batch)
+}
+
+// flushes is the loop of a flusher's barriers.
+func (c *Client) flushes(ctx context.Context) {
+	timer := time.NewTicker(c.spec.FlushEvery)
+	defer timer.Stop()
+	for n := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-c.flushNow:
+		}
+		err := c.flush(ctx)
+		if err == nil || ctx.Err() != nil {
+			n = 0
+			continue
+		}
+		if fault.Of(err).Class == fault.Permanent {
+			c.fail(err)
+			return
+		}
+		c.runtime.scope.Logger().WarnContext(ctx, "sink is not flushed, will retry", "client", c.spec.Name, "err", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(backoff(c.spec.Backoff, n)):
+		}
+		n++
+		notify(c.flushNow)
+	}
+}
+
+// flush makes what was written durable and commits it.
+func (c *Client) flush(ctx context.Context) error {
+	c.flushMu.Lock()
+	defer c.flushMu.Unlock()
+	all := c.all()
+	written := make([]int64, len(all))
+	news := false
+	for i, p := range all {
+		written[i], _, _ = p.tracker.position()
+		p.mu.Lock()
+		news = news || written[i] > p.flushed
+		p.mu.Unlock()
+	}
+	if !news {
+		return nil
+	}
+	if err := c.flushOnce(ctx); err != nil {
+		c.metrics.failures.WithLabelValues(fault.Of(err).Class.String(), c.code(fault.Of(err).Code)).Inc()
+		return err
+	}
+	for i, p := range all {
+		p.mu.Lock()
+		p.flushed = max(p.flushed, written[i])
+		p.mu.Unlock()
+	}
+	if err := c.commit(ctx, all...); err != nil {
+		return err
+	}
+	c.flusher.Committed()
+	return nil
+}
+
+func (c *Client) flushOnce(ctx context.Context) (err error) {
+	defer recovered(&err)
+	return c.flusher.Flush(ctx)
+}
