@@ -90,11 +90,11 @@ func (s *Server) emptyInbox(ctx context.Context, in EmptyQuestion) (EmptyAnswer,
 	case err != nil:
 		return EmptyAnswer{}, err
 	case in.Filters && len(l.Groups) > 0:
-		n := map[inbox.State]uint64{inbox.New: l.Counts.New, inbox.Escalated: l.Counts.Escalated, inbox.Archived: l.Counts.Archived, "": l.Counts.All}[f.State]
+		n := map[inbox.State]uint64{inbox.StateNew: l.Counts.New, inbox.StateEscalated: l.Counts.Escalated, inbox.StateArchived: l.Counts.Archived, "": l.Counts.All}[f.State]
 		return EmptyAnswer{EmptyFiltered, "Filters hide " + plural(n, "alert group") + ".", "", "Clear the filters"}, nil
 	case l.Counts.All == 0:
 		return EmptyAnswer{EmptyZero, "Nothing to do. No alert has been raised so far.", "", ""}, nil
-	case f.State == inbox.New:
+	case f.State == inbox.StateNew:
 		return EmptyAnswer{EmptyZero, "Nothing to do. Every alert has been dealt with.", "", ""}, nil
 	}
 	return EmptyAnswer{EmptyZero, "No alert group is " + string(f.State) + ".", "", ""}, nil

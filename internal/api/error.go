@@ -60,6 +60,8 @@ func asError(err error) *Error {
 	switch {
 	case errors.Is(err, inbox.ErrNotFound):
 		return &Error{Status: http.StatusNotFound, Code: ErrNotFound.Code, Message: err.Error()}
+	case errors.Is(err, inbox.ErrCursor):
+		return &Error{Status: http.StatusBadRequest, Code: "bad_request", Message: err.Error()}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &Error{Status: http.StatusGatewayTimeout, Code: "timeout", Message: "that took too long: ask for less"}
 	case errors.Is(err, context.Canceled):

@@ -31,9 +31,9 @@ type State string
 
 // The states of a group.
 const (
-	New       State = "new"
-	Escalated State = "escalated"
-	Archived  State = "archived"
+	StateNew       State = "new"
+	StateEscalated State = "escalated"
+	StateArchived  State = "archived"
 )
 
 // Action is what a change does to a group.

@@ -114,8 +114,9 @@ func dsn(path string, derived, readOnly bool) string {
 	}
 	if readOnly {
 		v.Add("_pragma", "query_only(on)")
+	} else {
+		v.Add("_txlock", "immediate")
 	}
-	v.Add("_txlock", "immediate")
 	return (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: v.Encode()}).String()
 }
 
@@ -151,6 +152,16 @@ func (db *DB) Close() error {
 // Read returns the connections that read. What they see is the state after
 // the last committed Write.
 func (db *DB) Read() *sql.DB { return db.read }
+
+// Snapshot calls f in a transaction that reads: all f sees is of one moment.
+func (db *DB) Snapshot(ctx context.Context, f func(tx *sql.Tx) error) error {
+	tx, err := db.read.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("beginning to read: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // there is nothing to undo
+	return f(tx)
+}
 
 // Write calls f in a transaction that is committed when f returns nil. One
 // runs at a time.
