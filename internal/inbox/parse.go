@@ -96,7 +96,9 @@ type persons struct {
 	Name    words `json:"display_name"`
 }
 
-func (p persons) endpoint() Endpoint { return Endpoint{Address: p.Address.first(), Name: p.Name.first()} }
+func (p persons) endpoint() Endpoint {
+	return Endpoint{Address: p.Address.first(), Name: p.Name.first()}
+}
 
 // words is a text or a list of texts.
 type words []string
