@@ -1,0 +1,140 @@
+package suricata
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/decodersring/decoder/internal/decode"
+	"github.com/decodersring/decoder/internal/decode/mapping"
+	"github.com/decodersring/decoder/internal/event"
+)
+
+// finish fills what is computed from more than one value, and what comes from
+// beside the line.
+func (s *state) finish(meta decode.Meta) {
+	s.finishNetwork()
+	s.finishFlow()
+	s.finishDNS()
+	f := &s.d.fields
+	if s.typ.eventType.protocol != "" && !s.Doc.Has(f.protocol) {
+		s.PutConstant(f.protocol, s.typ.protocol)
+	}
+	if s.Doc.Has(f.tactic) || s.Doc.Has(f.technique) {
+		s.PutConstant(f.framework, f.attack)
+	}
+	start := len(s.Doc.Side)
+	s.Doc.Side = event.AppendID(s.Doc.Side, meta.Origin, event.KindEvent, 0)
+	s.Doc.Put(f.id, start, true)
+	if meta.Topic != "" {
+		s.PutString(f.rawTopic, meta.Topic)
+		s.putInt(f.rawPartition, int64(meta.Partition))
+		s.putInt(f.rawOffset, meta.Offset)
+	}
+	if meta.Capture != "" {
+		s.PutString(f.capture, meta.Capture)
+	}
+	if s.d.options.Original || s.typ.kind == kindAlert {
+		start := len(s.Doc.Side)
+		s.Doc.Side = event.AppendEscaped(s.Doc.Side, s.Line)
+		s.Doc.Put(f.original, start, true)
+	}
+	s.Finish(f.tags, f.repaired)
+}
+
+func (s *state) putInt(f event.Field, n int64) {
+	start := len(s.Doc.Side)
+	s.Doc.Side = strconv.AppendInt(s.Doc.Side, n, 10)
+	s.Doc.Put(f, start, false)
+}
+
+func (s *state) finishNetwork() {
+	f := &s.d.fields
+	a := s.Source
+	if !a.IsValid() {
+		a = s.Destination
+	}
+	switch {
+	case !a.IsValid():
+		return
+	case a.Is4():
+		s.PutConstant(f.networkType, f.ipv4)
+	default:
+		s.PutConstant(f.networkType, f.ipv6)
+	}
+	if d := s.d.options.Home.Direction(s.Source, s.Destination); d != "" {
+		s.PutConstant(f.direction, f.directions[d])
+	}
+}
+
+// finishFlow gives the counters to the two sides and adds them up, and says
+// how long the flow was.
+func (s *state) finishFlow() {
+	f := &s.d.fields
+	source, destination := s.flow.toServer, s.flow.toClient
+	sourcePackets, destinationPackets := s.flow.packetsToServer, s.flow.packetsToClient
+	if s.fromServer() {
+		source, destination = destination, source
+		sourcePackets, destinationPackets = destinationPackets, sourcePackets
+	}
+	s.putCounter(f.sourceBytes, source)
+	s.putCounter(f.destinationBytes, destination)
+	s.putCounter(f.sourcePackets, sourcePackets)
+	s.putCounter(f.destinationPackets, destinationPackets)
+	s.putSum(f.networkBytes, f.sourceBytes, f.destinationBytes)
+	s.putSum(f.networkPackets, f.sourcePackets, f.destinationPackets)
+	if !s.typ.flow {
+		return
+	}
+	from, ok := mapping.ParseTime(s.Doc.Value(f.start))
+	to, ok2 := mapping.ParseTime(s.Doc.Value(f.end))
+	if d := to.Sub(from); ok && ok2 && d >= 0 {
+		s.putInt(f.duration, int64(d))
+	}
+}
+
+// fromServer says whether an alert's packet was sent by the server: the flow
+// names another source than the packet has.
+func (s *state) fromServer() bool {
+	ip, ok := s.Find(s.d.paths.flowSourceIP)
+	if !ok || !s.Source.IsValid() {
+		return false
+	}
+	client, ok := mapping.ParseAddr(ip.Bytes(s.Line))
+	if !ok {
+		return false
+	}
+	if client != s.Source {
+		return true
+	}
+	port, ok := s.Find(s.d.paths.flowSourcePort)
+	own := s.Doc.Value(s.d.fields.sourcePort)
+	return client == s.Destination && ok && own != nil && !bytes.Equal(port.Bytes(s.Line), own)
+}
+
+func (s *state) putCounter(f event.Field, l event.Leaf) {
+	if l.Kind == event.Number {
+		s.Doc.PutLeaf(f, l)
+	}
+}
+
+// putSum adds up two fields, of which at least one must be there.
+func (s *state) putSum(f, a, b event.Field) {
+	if !s.Doc.Has(a) && !s.Doc.Has(b) {
+		return
+	}
+	s.putInt(f, number(s.Doc.Value(a))+number(s.Doc.Value(b)))
+}
+
+// number is the value of an integer of at most 18 digits.
+func number(b []byte) (n int64) {
+	negative := len(b) > 0 && b[0] == '-'
+	for _, c := range b {
+		if c-'0' <= 9 {
+			n = n*10 + int64(c-'0')
+		}
+	}
+	if negative {
+		n = -n
+	}
+	return n
+}
