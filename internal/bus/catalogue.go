@@ -14,6 +14,7 @@ const (
 	TopicJSON       = "json_ingest"
 	TopicEmail      = "email_ingest"
 	TopicJsonified  = "email_jsonified"
+	TopicRecheck    = "email_recheck" // messages whose verdict lacks an answer, until it is asked for again
 	TopicEmailAlert = "email_alert"
 	TopicEvents     = "events"
 	TopicAlerts     = "alerts"
@@ -77,6 +78,7 @@ func Catalogue() []Topic {
 		ingest(TopicSuricata), ingest(TopicZeek), ingest(TopicOsquery), ingest(TopicSyslog), ingest(TopicJSON),
 		{Name: TopicEmail, Partitions: 12, Retention: 7 * day, MaxMessage: maxEmail, Class: ClassIngest},
 		{Name: TopicJsonified, Partitions: 12, Retention: 3 * day, MaxMessage: maxEmail, Class: ClassDerived},
+		{Name: TopicRecheck, Partitions: 6, Retention: 3 * day, MaxMessage: maxEmail, Class: ClassDerived},
 		{Name: TopicEmailAlert, Partitions: 12, Retention: 90 * day, MaxMessage: maxIngest, Class: ClassAlerts},
 		{Name: TopicEvents, Partitions: 6, Retention: 3 * day, MaxMessage: maxIngest, Class: ClassDerived},
 		{Name: TopicAlerts, Partitions: 6, Retention: 90 * day, MaxMessage: maxIngest, Class: ClassAlerts},
