@@ -10,9 +10,10 @@ import (
 )
 
 // Services answers what others know. Ask returns within the context; what it
-// could not learn is an Answer with Result "error".
+// could not learn is an Answer with Result "error". What have holds a sound
+// answer for is not asked again, and stands in the result.
 type Services interface {
-	Ask(ctx context.Context, doc *mail.Document) []Answer
+	Ask(ctx context.Context, doc *mail.Document, have []Answer) []Answer
 }
 
 // History knows who wrote before. It answers for the time of the message, and
@@ -73,6 +74,37 @@ func New(c Config, l *Lists, s Services, h History) *Engine {
 // Check judges a document. recorded are answers of an earlier verdict: with
 // them no service is asked, and the same verdict results.
 func (e *Engine) Check(ctx context.Context, doc *mail.Document, recorded []Answer) Verdict {
+	v := e.local(doc)
+	if e.history != nil {
+		e.past(&v, e.history.See(doc))
+	}
+	v.Answers = recorded
+	if recorded == nil {
+		v.Answers = e.ask(ctx, doc, nil)
+	}
+	e.answers(&v)
+	e.sum(&v)
+	return v
+}
+
+// Recheck judges a document again whose verdict was incomplete: only what did
+// not answer is asked. What the past said then still stands.
+func (e *Engine) Recheck(ctx context.Context, doc *mail.Document, before Verdict) Verdict {
+	v := e.local(doc)
+	for _, c := range before.Checks {
+		switch c.Name {
+		case "domain_new", "sender_new", "conversation_known":
+			v.add(c)
+		}
+	}
+	v.Answers = e.ask(ctx, doc, before.Answers)
+	v.Revision = before.Revision + 1
+	e.answers(&v)
+	e.sum(&v)
+	return v
+}
+
+func (e *Engine) local(doc *mail.Document) Verdict {
 	v := Verdict{Version: Version}
 	f := newFacts(doc, e.lists, e.own)
 	for _, k := range e.checks {
@@ -80,18 +112,16 @@ func (e *Engine) Check(ctx context.Context, doc *mail.Document, recorded []Answe
 			v.add(e.finding(k, evidence))
 		}
 	}
-	if e.history != nil {
-		e.past(&v, e.history.See(doc))
-	}
-	v.Answers = recorded
-	if recorded == nil && e.services != nil {
-		ctx, cancel := context.WithTimeout(ctx, e.config.Deadline)
-		v.Answers = e.services.Ask(ctx, doc)
-		cancel()
-	}
-	e.answers(&v)
-	e.sum(&v)
 	return v
+}
+
+func (e *Engine) ask(ctx context.Context, doc *mail.Document, have []Answer) []Answer {
+	if e.services == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.config.Deadline)
+	defer cancel()
+	return e.services.Ask(ctx, doc, have)
 }
 
 func (v *Verdict) add(f Finding) { v.Checks = append(v.Checks, f) }

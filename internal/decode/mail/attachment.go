@@ -24,7 +24,7 @@ func (w *walker) attachment(c content, data []byte) {
 	}
 	m, s1, s2 := md5.Sum(data), sha1.Sum(data), sha256.Sum256(data)
 	f := File{
-		Name: c.name, MIMEType: strings.ToValidUTF8(truncate(c.media, 127), ""), Size: int64(len(data)),
+		Name: c.name, MIMEType: strings.ToValidUTF8(Truncate(c.media, 127), ""), Size: int64(len(data)),
 		Extension: strings.ToLower(strings.TrimPrefix(path.Ext(c.name), ".")),
 		Hash:      Hash{MD5: hex.EncodeToString(m[:]), SHA1: hex.EncodeToString(s1[:]), SHA256: hex.EncodeToString(s2[:])},
 		Detected:  detect(data),

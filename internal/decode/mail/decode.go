@@ -96,15 +96,15 @@ func (w *walker) header(h header) {
 	}
 	e.Subject = strings.ToValidUTF8(decodeWords(h.get("Subject"), w.report), "\uFFFD")
 	e.MessageID = strings.ToValidUTF8(strings.Trim(h.get("Message-ID"), "<> \t"), "\uFFFD")
-	e.XMailer = strings.ToValidUTF8(truncate(first1(h.get("X-Mailer"), h.get("User-Agent")), 512), "\uFFFD")
+	e.XMailer = strings.ToValidUTF8(Truncate(first1(h.get("X-Mailer"), h.get("User-Agent")), 512), "\uFFFD")
 	if s := h.get("Date"); s != "" {
 		if e.Originated = parseDate(s); e.Originated.IsZero() {
 			w.report(DefectDate)
 		}
 	}
-	e.ContentType, _, _ = strings.Cut(strings.ToLower(strings.ToValidUTF8(truncate(h.get("Content-Type"), 255), "")), ";")
+	e.ContentType, _, _ = strings.Cut(strings.ToLower(strings.ToValidUTF8(Truncate(h.get("Content-Type"), 255), "")), ";")
 	e.ContentType = strings.TrimSpace(e.ContentType)
-	doc.Mail.List = List{ID: bracketed(h.get("List-ID")), Unsubscribe: strings.ToValidUTF8(truncate(h.get("List-Unsubscribe"), 1024), "")}
+	doc.Mail.List = List{ID: bracketed(h.get("List-ID")), Unsubscribe: strings.ToValidUTF8(Truncate(h.get("List-Unsubscribe"), 1024), "")}
 	switch strings.ToLower(h.get("Precedence")) {
 	case "bulk", "list", "junk":
 		doc.Mail.Bulk = true
@@ -118,7 +118,7 @@ func bracketed(s string) string {
 			s = s[i+1 : i+j]
 		}
 	}
-	return strings.ToValidUTF8(truncate(strings.TrimSpace(s), 255), "\uFFFD")
+	return strings.ToValidUTF8(Truncate(strings.TrimSpace(s), 255), "\uFFFD")
 }
 
 func (w *walker) from(h header) {
@@ -134,7 +134,7 @@ func (w *walker) from(h header) {
 	}
 	f.Count = len(all)
 	if len(fields) > 0 {
-		f.Raw = strings.ToValidUTF8(truncate(fields[0], 2048), "\uFFFD")
+		f.Raw = strings.ToValidUTF8(Truncate(fields[0], 2048), "\uFFFD")
 	}
 	// The last address-like token is the sender; everything else is display.
 	var display []string
@@ -160,7 +160,7 @@ func (w *walker) from(h header) {
 		f.Mailbox = newMailbox("", a) // inside a comment
 		w.doc.Email.From.Address = append(w.doc.Email.From.Address, f.Address)
 	}
-	f.Name = truncate(strings.Join(display, " "), 1024)
+	f.Name = Truncate(strings.Join(display, " "), 1024)
 	f.Malformed = fromDefects(f, strict)
 }
 

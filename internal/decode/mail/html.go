@@ -227,7 +227,7 @@ func styledAway(style string) bool {
 			return -1
 		}
 		return r
-	}, truncate(style, 1024)))
+	}, Truncate(style, 1024)))
 	for _, h := range [...]string{"display:none", "visibility:hidden", "font-size:0;", "font-size:0px", "opacity:0;", "mso-hide:all"} {
 		if strings.Contains(s, h) {
 			return true

@@ -81,8 +81,8 @@ func parseReceived(s string) Received {
 			r.From = strings.ToLower(helo[0])
 		}
 	}
-	r.From, r.RDNS, r.By = truncate(r.From, 255), truncate(r.RDNS, 255), truncate(r.By, 255)
-	r.With = truncate(r.With, 64)
+	r.From, r.RDNS, r.By = Truncate(r.From, 255), Truncate(r.RDNS, 255), Truncate(r.By, 255)
+	r.With = Truncate(r.With, 64)
 	return r
 }
 

@@ -106,7 +106,7 @@ func fromFields(obj map[string]json.RawMessage, body string) []byte {
 		}
 	}
 	media := "text/plain"
-	if head := strings.ToLower(truncate(body, 4096)); strings.Contains(head, "<html") || strings.Contains(head, "<body") || strings.Contains(head, "<div") || strings.Contains(head, "<table") {
+	if head := strings.ToLower(Truncate(body, 4096)); strings.Contains(head, "<html") || strings.Contains(head, "<body") || strings.Contains(head, "<div") || strings.Contains(head, "<table") {
 		media = "text/html"
 	}
 	out.WriteString("Content-Type: " + media + "; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n")

@@ -36,7 +36,7 @@ func newURL(raw, text, source string) (URL, bool) {
 	switch scheme {
 	case "http", "https", "ftp":
 	case "data", "javascript", "file":
-		return URL{URL: truncate(s, 128), Text: truncate(text, maxURLText), Source: source}, true
+		return URL{URL: Truncate(s, 128), Text: Truncate(text, maxURLText), Source: source}, true
 	default:
 		return URL{}, false
 	}
@@ -45,8 +45,8 @@ func newURL(raw, text, source string) (URL, bool) {
 		return URL{}, false
 	}
 	return URL{
-		URL: truncate(s, maxURL), Domain: host, RegisteredDomain: RegisteredDomain(host),
-		Text: truncate(text, maxURLText), Source: source,
+		URL: Truncate(s, maxURL), Domain: host, RegisteredDomain: RegisteredDomain(host),
+		Text: Truncate(text, maxURLText), Source: source,
 	}, true
 }
 
@@ -193,8 +193,8 @@ func nextURL(s string) int {
 	return -1
 }
 
-// truncate cuts s to at most n bytes at a character's start.
-func truncate(s string, n int) string {
+// Truncate cuts s to at most n bytes at a character's start.
+func Truncate(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}

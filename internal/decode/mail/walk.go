@@ -119,7 +119,7 @@ func cleanName(s string) string {
 	if s == "" {
 		return ""
 	}
-	return truncate(path.Base(s), 255)
+	return Truncate(path.Base(s), 255)
 }
 
 // part handles one part; parent is the media type of the multipart it is in.
