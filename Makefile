@@ -37,4 +37,5 @@ fmt: ## Format
 	gofmt -w cmd internal test web
 
 clean: ## Remove what was built
-	rm -rf bin web/dist .tools web/node_modules
+	rm -rf bin .tools web/node_modules
+	find web/dist -mindepth 1 ! -name placeholder.html -delete
