@@ -1,5 +1,7 @@
 package event
 
+import "bytes"
+
 // flattenDepth is how deep [Flattener] goes down into objects; what lies
 // deeper is given whole, as one value of kind [Object].
 const flattenDepth = 64
@@ -10,7 +12,12 @@ const flattenDepth = 64
 type Flattener struct {
 	path, text []byte
 	nest       nest
+	ambiguous  bool
 }
+
+// Ambiguous reports whether a name in the last document was empty or had a dot
+// of its own, so that the paths do not tell how the document was nested.
+func (f *Flattener) Ambiguous() bool { return f.ambiguous }
 
 // Flatten calls fn for each leaf of the object doc in the order of the
 // document. path is the names from the top joined by dots. value is the text
@@ -27,6 +34,7 @@ func (f *Flattener) Flatten(doc []byte, fn func(path, value []byte, kind Kind) e
 		return &SyntaxError{i, errObject}
 	}
 	f.path = f.path[:0]
+	f.ambiguous = false
 	i, err := f.object(doc, i, 1, fn)
 	if err != nil {
 		return err
@@ -85,10 +93,14 @@ func (f *Flattener) push(name []byte, kind Kind, depth int) {
 	if depth > 1 {
 		f.path = append(f.path, '.')
 	}
+	start := len(f.path)
 	if kind == String {
 		f.path = append(f.path, name...)
 	} else {
 		f.path = AppendText(f.path, name)
+	}
+	if name := f.path[start:]; len(name) == 0 || bytes.IndexByte(name, '.') >= 0 {
+		f.ambiguous = true
 	}
 }
 

@@ -123,6 +123,24 @@ func leavesOf(t *testing.T, doc []byte) []string {
 	return out
 }
 
+func TestFlattenTellsWhenPathsAreAmbiguous(t *testing.T) {
+	var f Flattener
+	for doc, want := range map[string]bool{
+		`{"a":{"b":1},"c":[{"d.e":1}]}`: false,
+		`{"a.b":1}`:                     true,
+		`{"a":{"b\u002ec":1}}`:          true,
+		`{"":1}`:                        true,
+		`{"a":{"":1}}`:                  true,
+	} {
+		if err := f.Flatten([]byte(doc), func(_, _ []byte, _ Kind) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if f.Ambiguous() != want {
+			t.Errorf("%s: ambiguous is %v", doc, !want)
+		}
+	}
+}
+
 func TestFlattenAllocatesNothing(t *testing.T) {
 	doc := []byte(`{"a":{"b":"plain","c":"esc\naped","d":[1,2,{"x":"y"}]},"n":18446744073709551616,"t":true,"z":null}`)
 	var f Flattener
