@@ -16,7 +16,8 @@ import (
 type Fields interface {
 	// Values returns the texts of a field: of an array one for each element,
 	// of an array of objects those of all its elements. Numbers are as written.
-	Values(field string) []string
+	// list says that it is an array, which is never compared with < and >.
+	Values(field string) (values []string, list bool)
 	// Any reports whether a leaf has values of which ok is true.
 	Any(ok func(values []string) bool) bool
 }
@@ -38,7 +39,8 @@ func matches(e Expr, f Fields, at time.Time) bool {
 	case Not:
 		return !matches(e.Term, f, at)
 	case Exists:
-		return e.Field == "" || e.Field == timeField || len(f.Values(e.Field)) > 0
+		values, _ := f.Values(e.Field)
+		return e.Field == "" || e.Field == timeField || len(values) > 0
 	case Compare:
 		return matchCompare(e, f, at)
 	case Network:
@@ -57,7 +59,8 @@ func matchText(m Match, f Fields) bool {
 	if m.Field == "" {
 		return f.Any(func(values []string) bool { return slices.ContainsFunc(values, one) })
 	}
-	return slices.ContainsFunc(f.Values(m.Field), one)
+	values, _ := f.Values(m.Field)
+	return slices.ContainsFunc(values, one)
 }
 
 // Address returns the address a match looks for in a field: addresses match as
@@ -74,6 +77,9 @@ func (m Match) Address() (netip.Addr, bool) {
 // Text reports whether one value matches.
 func (m Match) Text(v string) bool {
 	pattern := m.Pattern
+	if !m.Whole && !FoldsCase(v) {
+		return matchWords(v, pattern)
+	}
 	if !m.Whole {
 		v = strings.ToLower(v)
 		pattern = make([]string, len(m.Pattern))
@@ -153,19 +159,19 @@ func matchRest(v string, at int, pattern []string, last string) bool {
 }
 
 func startsAtBorder(v string, at int, piece string) bool {
-	if r, _ := utf8.DecodeRuneInString(piece); piece == "" || !isWordRune(r) || at == 0 {
+	if r, _ := utf8.DecodeRuneInString(piece); piece == "" || !IsWordRune(r) || at == 0 {
 		return true
 	}
 	r, _ := utf8.DecodeLastRuneInString(v[:at])
-	return r != utf8.RuneError && !isWordRune(r)
+	return r != utf8.RuneError && !IsWordRune(r)
 }
 
 func endsAtBorder(v string, at int, piece string) bool {
-	if r, _ := utf8.DecodeLastRuneInString(piece); piece == "" || !isWordRune(r) || at == len(v) {
+	if r, _ := utf8.DecodeLastRuneInString(piece); piece == "" || !IsWordRune(r) || at == len(v) {
 		return true
 	}
 	r, _ := utf8.DecodeRuneInString(v[at:])
-	return r != utf8.RuneError && !isWordRune(r)
+	return r != utf8.RuneError && !IsWordRune(r)
 }
 
 func matchNetwork(n Network, f Fields) bool {
@@ -174,7 +180,8 @@ func matchNetwork(n Network, f Fields) bool {
 		fields = AddressFields()
 	}
 	for _, field := range fields {
-		for _, v := range f.Values(field) {
+		values, _ := f.Values(field)
+		for _, v := range values {
 			if a, err := netip.ParseAddr(v); err == nil && n.Prefix.Contains(a.WithZone("")) {
 				return true
 			}
@@ -188,7 +195,8 @@ func matchCompare(c Compare, f Fields, at time.Time) bool {
 	if isTime && c.Field == timeField {
 		return c.Op.holds(at.Compare(t))
 	}
-	return slices.ContainsFunc(f.Values(c.Field), func(v string) bool {
+	values, list := f.Values(c.Field)
+	return !list && slices.ContainsFunc(values, func(v string) bool {
 		if isTime {
 			u, err := time.Parse(time.RFC3339Nano, v)
 			return err == nil && c.Op.holds(u.Compare(t))
@@ -215,7 +223,7 @@ func (o Op) holds(c int) bool {
 
 // compareNumbers orders two JSON numbers, whole ones exactly.
 func compareNumbers(a, b string) (int, bool) {
-	if !isNumber(a) || !isNumber(b) {
+	if !IsNumber(a) || !IsNumber(b) {
 		return 0, false
 	}
 	x, okX := new(big.Int).SetString(a, 10)

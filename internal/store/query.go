@@ -2,6 +2,7 @@ package store
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -94,6 +95,16 @@ type Compare struct {
 func (c Compare) Time() (time.Time, bool) {
 	t, err := time.Parse(time.RFC3339Nano, c.Value)
 	return t, err == nil
+}
+
+// caseRun is the length from which text without a space is taken for encoded
+// data, in which letter case counts.
+const caseRun = 256
+
+// FoldsCase reports whether letter case does not matter in a value. It matters
+// in values of more than 256 bytes without a space: base64 and its like.
+func FoldsCase(value string) bool {
+	return len(value) <= caseRun || strings.IndexByte(value, ' ') >= 0
 }
 
 // Network matches when the field holds an address of the network; with an

@@ -114,7 +114,7 @@ func squeeze(pattern []string) []string {
 
 func (p *parser) comparison(at int, field string, op Op, pattern []string) (Expr, error) {
 	if len(pattern) == 1 {
-		if field != timeField && isNumber(pattern[0]) {
+		if field != timeField && IsNumber(pattern[0]) {
 			return Compare{Field: field, Op: op, Value: pattern[0]}, nil
 		}
 		if t, ok := parseTime(pattern[0]); ok {
@@ -127,8 +127,8 @@ func (p *parser) comparison(at int, field string, op Op, pattern []string) (Expr
 	return nil, p.errorAt(at, "expected a number or a time after %q", op)
 }
 
-// isNumber reports whether s is a number as JSON writes it.
-func isNumber(s string) bool {
+// IsNumber reports whether s is a number as JSON writes it.
+func IsNumber(s string) bool {
 	s = strings.TrimPrefix(s, "-")
 	rest := strings.TrimLeft(s, "0123456789")
 	whole := s[:len(s)-len(rest)]
@@ -166,9 +166,9 @@ func parseTime(s string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// isWordRune reports whether r is part of a word: a letter, digit or
+// IsWordRune reports whether r is part of a word: a letter, digit or
 // underscore.
-func isWordRune(r rune) bool {
+func IsWordRune(r rune) bool {
 	if r < utf8.RuneSelf {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_'
 	}

@@ -1,0 +1,81 @@
+package vlogs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// writeFile replaces a file so that, whatever happens, either the old or the
+// new content is there whole.
+func writeFile(path string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// lockFolder takes the folder for this process, or says who has it.
+func lockFolder(dir string) (*os.File, error) {
+	path := filepath.Join(dir, "lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking the store: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		pid, _ := os.ReadFile(path)
+		return nil, errors.Join(fmt.Errorf("the store in %s is in use by process %s: %w", dir, strings.TrimSpace(string(pid)), err), f.Close())
+	}
+	if err := f.Truncate(0); err == nil {
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("locking the store: %w", err), f.Close())
+	}
+	return f, nil
+}
+
+// format is the version of what lies in the folder: the library's files, the
+// columns and the hints.
+const format = 1
+
+// checkFormat refuses a folder that a newer program has written.
+func checkFormat(dir string) error {
+	path := filepath.Join(dir, "format")
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return writeFile(path, []byte(strconv.Itoa(format)+"\n"))
+	}
+	if err != nil {
+		return fmt.Errorf("reading the store's format: %w", err)
+	}
+	v, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return fmt.Errorf("reading the store's format in %s: %w", path, err)
+	}
+	if v > format {
+		return fmt.Errorf("the store in %s has format %d and this program knows formats up to %d: use the newer program it was written by", dir, v, format)
+	}
+	return nil
+}

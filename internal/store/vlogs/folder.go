@@ -1,0 +1,172 @@
+package vlogs
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/VictoriaLogs/lib/logstorage"
+
+	"github.com/decodersring/decoder/internal/fault"
+	"github.com/decodersring/decoder/internal/store"
+)
+
+// folder is one storage of the library: the live events, or the captures.
+type folder struct {
+	name  string
+	dir   string // the store's
+	age   time.Duration
+	guard *guard
+
+	storage *logstorage.Storage
+
+	mu      sync.Mutex
+	touched map[string]bool // days with rows since the last barrier
+}
+
+// futureLimit is how far ahead an event may be. The library's own is a day
+// more, so that it never decides.
+const futureLimit = 24 * time.Hour
+
+// open opens the storage. It panics, in the library, when files are damaged;
+// the guard then knows for the next time.
+func (f *folder) open(minFree int64, log *slog.Logger) error {
+	f.guard = newGuard(f.dir, f.name)
+	moved, err := f.guard.moveAside()
+	if err != nil {
+		return err
+	}
+	if moved != nil {
+		log.Error("a day's files were damaged and have been moved aside", "folder", f.name, "day", moved.Day, "to", moved.Folder)
+	}
+	library.log.watch(f.guard)
+	f.touched = map[string]bool{}
+	f.storage = logstorage.MustOpenStorage(f.path(), &logstorage.StorageConfig{
+		Retention:             f.age + 24*time.Hour,
+		FutureRetention:       futureLimit + 24*time.Hour,
+		FlushInterval:         5 * time.Second,
+		MinFreeDiskSpaceBytes: minFree,
+	})
+	return nil
+}
+
+func (f *folder) path() string { return filepath.Join(f.dir, f.name) }
+
+func (f *folder) close() error {
+	f.storage.MustClose()
+	library.log.unwatch(f.guard)
+	return f.guard.survived()
+}
+
+// check refuses a time outside what the folder keeps.
+func (f *folder) check(t, now time.Time) error {
+	switch {
+	case t.After(now.Add(futureLimit)):
+		return fault.NewPermanent(store.CodeFuture, fmt.Errorf("%s is more than a day ahead", t.UTC().Format(time.RFC3339)))
+	case t.Before(now.Add(-f.age)):
+		return fault.NewPermanent(store.CodeTooOld, fmt.Errorf("%s is older than the %s that live events are kept", t.UTC().Format(time.RFC3339), f.age))
+	case t.Unix() < 0:
+		return fault.NewPermanent(store.CodeTooOld, fmt.Errorf("%s is before 1970", t.UTC().Format(time.RFC3339)))
+	}
+	return nil
+}
+
+const dayFormat = "20060102"
+
+func (f *folder) touch(days map[string]bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for d := range days {
+		f.touched[d] = true
+	}
+}
+
+// barrier returns when all rows are on disk and found by queries. Nothing may
+// be written meanwhile.
+//
+// The library has no such call: its flush makes rows searchable in memory, and
+// they reach the disk seconds later. But a snapshot of a partition first writes
+// what is in memory. So flush, make and delete a snapshot of each day touched,
+// until no row is left in memory. A test with kill -9 holds this.
+func (f *folder) barrier(ctx context.Context) (days []string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.touched) == 0 {
+		return nil, nil
+	}
+	for d := range f.touched {
+		days = append(days, d)
+	}
+	for f.storage.DebugFlush(); ; f.storage.DebugFlush() {
+		for _, d := range days {
+			for _, path := range f.storage.PartitionSnapshotMustCreate(d) {
+				if err := f.storage.PartitionSnapshotDelete(path); err != nil {
+					return nil, fmt.Errorf("writing the day %s to disk: %w", d, err)
+				}
+			}
+		}
+		if f.stats().InmemoryRowsCount == 0 {
+			clear(f.touched)
+			return days, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("writing to disk: %w", err)
+		}
+	}
+}
+
+func (f *folder) stats() *logstorage.StorageStats {
+	var s logstorage.StorageStats
+	f.storage.UpdateStats(&s)
+	return &s
+}
+
+// span returns the times of the oldest and newest row; ok is false without any.
+func (f *folder) span() (oldest, newest int64, ok bool) {
+	s := f.stats()
+	if s.RowsCount() == 0 {
+		return 0, 0, false
+	}
+	oldest, newest = s.MinTimestamp, s.MaxTimestamp
+	if oldest == math.MinInt64 || newest == math.MaxInt64 || oldest > newest { // the outermost day is empty
+		return 0, math.MaxInt64, true
+	}
+	return oldest, newest, true
+}
+
+// drop removes a day's documents.
+func (f *folder) drop(day string) error {
+	if err := f.storage.PartitionDetach(day); err != nil {
+		return fmt.Errorf("dropping the day %s: %w", day, err)
+	}
+	trash := filepath.Join(f.dir, "trash")
+	if err := os.MkdirAll(trash, 0o700); err != nil {
+		return fmt.Errorf("dropping the day %s: %w", day, err)
+	}
+	// In two steps: a half removed day would end the library at the next start.
+	gone, err := os.MkdirTemp(trash, f.name+"-"+day+"-")
+	if err == nil {
+		err = os.Rename(filepath.Join(f.path(), "partitions", day), filepath.Join(gone, day))
+	}
+	if err == nil {
+		err = os.RemoveAll(gone)
+	}
+	if err != nil {
+		return fmt.Errorf("dropping the day %s: %w", day, err)
+	}
+	return nil
+}
+
+// days lists the days with documents, oldest first.
+func (f *folder) days() []string {
+	days := f.storage.PartitionList()
+	slices.SortFunc(days, strings.Compare)
+	return days
+}

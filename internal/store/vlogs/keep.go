@@ -1,0 +1,164 @@
+package vlogs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/VictoriaLogs/lib/logstorage"
+
+	"github.com/decodersring/decoder/internal/obs"
+)
+
+const (
+	keepEvery = 10 * time.Second
+	// settled is how long an open store must live before the deaths before it
+	// are forgotten.
+	settled = 5 * time.Minute
+)
+
+// keep holds the store within its limits until ctx ends.
+func (s *Store) keep(ctx context.Context) {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	opened := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := s.limit(time.Now()); err != nil {
+			s.scope.Set(component, obs.Degraded, err.Error())
+			s.scope.Logger().Error("keeping the store within its limits", "error", err)
+			continue
+		}
+		if err := s.room(); err != nil {
+			s.scope.Set(component, obs.Degraded, err.Error())
+			continue
+		}
+		s.scope.Set(component, obs.OK, "")
+		if !opened.IsZero() && time.Since(opened) > settled {
+			opened = time.Time{}
+			for _, f := range s.folders() {
+				if err := f.guard.survived(); err != nil {
+					s.scope.Logger().Warn("forgetting deaths", "error", err)
+				}
+			}
+		}
+	}
+}
+
+// limit drops days until both folders are within their limits. Live days are
+// dropped oldest first, captures by when they were last imported. The library
+// drops live days by age.
+func (s *Store) limit(now time.Time) error {
+	err := s.limitBytes(s.live, s.cfg.LiveBytes, s.live.days)
+	if s.cfg.CaptureAge > 0 {
+		for _, day := range s.imports.before(s.captures.days(), now.Add(-s.cfg.CaptureAge)) {
+			err = errors.Join(err, s.drop(s.captures, day, "age"))
+		}
+	}
+	return errors.Join(err, s.limitBytes(s.captures, s.cfg.CaptureBytes, func() []string {
+		return s.imports.order(s.captures.days())
+	}))
+}
+
+func (s *Store) limitBytes(f *folder, limit int64, order func() []string) error {
+	for limit > 0 && diskBytes(f.stats()) > uint64(limit) {
+		days := order()
+		if len(days) == 0 {
+			return nil
+		}
+		if err := s.drop(f, days[0], "bytes"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) drop(f *folder, day, why string) error {
+	s.scope.Logger().Info("dropping a day", "folder", f.name, "day", day, "limit", why)
+	s.metrics.dropped.WithLabelValues(f.name).Inc()
+	s.writing.Lock() // nothing is on its way into it
+	defer s.writing.Unlock()
+	err := f.drop(day)
+	s.ids.flushed()
+	return err
+}
+
+func diskBytes(s *logstorage.StorageStats) uint64 {
+	return s.IndexdbSizeBytes + s.CompressedInmemorySize + s.CompressedSmallPartSize + s.CompressedBigPartSize
+}
+
+// imports remembers when something was last written to a day of captures.
+type imports struct {
+	path string
+	mu   sync.Mutex
+	days map[string]time.Time
+}
+
+func readImports(dir string) (*imports, error) {
+	i := &imports{path: filepath.Join(dir, "imports.json"), days: map[string]time.Time{}}
+	b, err := os.ReadFile(i.path)
+	if errors.Is(err, os.ErrNotExist) {
+		return i, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &i.days)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading when captures were imported: %w", err)
+	}
+	return i, nil
+}
+
+// importGrain is how exactly the time of an import is kept: a running import
+// does not write the file each time.
+const importGrain = time.Hour
+
+// note remembers that the days were written to.
+func (i *imports) note(days []string, now time.Time) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	changed := false
+	for _, d := range days {
+		if now.Sub(i.days[d]) > importGrain {
+			i.days[d] = now.UTC().Truncate(time.Second)
+			changed = true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	b, err := json.Marshal(i.days)
+	if err == nil {
+		err = writeFile(i.path, b)
+	}
+	if err != nil {
+		return fmt.Errorf("noting when captures were imported: %w", err)
+	}
+	return nil
+}
+
+// order returns the days, the one imported longest ago first.
+func (i *imports) order(days []string) []string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	slices.SortStableFunc(days, func(a, b string) int { return i.days[a].Compare(i.days[b]) })
+	return days
+}
+
+// before returns the days that were last imported before t. Of a day that was
+// never noted it is not known.
+func (i *imports) before(days []string, t time.Time) []string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.DeleteFunc(days, func(d string) bool { return i.days[d].IsZero() || !i.days[d].Before(t) })
+}
