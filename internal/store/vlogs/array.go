@@ -15,7 +15,7 @@ func (b *rowBuilder) array(n *name, value []byte) error {
 	start := len(b.arena)
 	b.arena = append(b.arena, '[')
 	count, flat := 0, true
-	b.inner.Elements(value, func(v []byte, kind event.Kind) error { //nolint:errcheck // the scanner has accepted it
+	b.inner.each(value, func(v []byte, kind event.Kind) {
 		count++
 		switch kind {
 		case event.Array:
@@ -25,7 +25,6 @@ func (b *rowBuilder) array(n *name, value []byte) error {
 			flat = false
 		}
 		b.arena = b.element(b.arena, v, kind)
-		return nil
 	})
 	written := append(b.arena, ']')
 	b.arena = written[:start]
@@ -56,14 +55,13 @@ func (b *rowBuilder) element(dst, v []byte, kind event.Kind) []byte {
 // foldElements notes the lower-case forms of texts in an array in an array.
 func (b *rowBuilder) foldElements(array []byte, depth int) {
 	const deepest = 8
-	new(event.Flattener).Elements(array, func(v []byte, kind event.Kind) error { //nolint:errcheck // the scanner has accepted it
+	new(elements).each(array, func(v []byte, kind event.Kind) {
 		switch {
 		case kind == event.String:
 			b.foldLine(v)
 		case kind == event.Array && depth < deepest:
 			b.foldElements(v, depth+1)
 		}
-		return nil
 	})
 }
 
@@ -72,31 +70,11 @@ func (b *rowBuilder) foldElements(array []byte, depth int) {
 // array's own column.
 func (b *rowBuilder) objects(parent *name, array []byte) error {
 	b.lists = b.lists[:0]
-	err := b.inner.Elements(array, func(v []byte, kind event.Kind) error {
-		if kind != event.Object {
-			return nil
+	var err error
+	b.inner.each(array, func(v []byte, kind event.Kind) {
+		if kind == event.Object && err == nil {
+			err = b.leaves.Flatten(v, b.member)
 		}
-		return b.leaves.Flatten(v, func(path, v []byte, kind event.Kind) error {
-			switch kind {
-			case event.Object, event.Null:
-				return nil
-			case event.String:
-				if len(v) == 0 {
-					return nil
-				}
-			}
-			l := b.list(path)
-			if kind != event.Array {
-				l.json = b.element(l.json, v, kind)
-				return nil
-			}
-			return new(event.Flattener).Elements(v, func(v []byte, kind event.Kind) error {
-				if kind != event.Array && kind != event.Object {
-					l.json = b.element(l.json, v, kind)
-				}
-				return nil
-			})
-		})
 	})
 	if err != nil {
 		return fault.NewPermanent(store.CodeNotJSON, err)
@@ -113,6 +91,25 @@ func (b *rowBuilder) objects(parent *name, array []byte) error {
 		}
 		b.column(n.text, b.keep(append(l.json, ']')))
 	}
+	return nil
+}
+
+// member adds a value to the list of its name.
+func (b *rowBuilder) member(path, v []byte, kind event.Kind) error {
+	switch {
+	case kind == event.Object, kind == event.Null, kind == event.String && len(v) == 0:
+		return nil
+	}
+	l := b.list(path)
+	if kind != event.Array {
+		l.json = b.element(l.json, v, kind)
+		return nil
+	}
+	new(elements).each(v, func(v []byte, kind event.Kind) {
+		if kind != event.Array && kind != event.Object {
+			l.json = b.element(l.json, v, kind)
+		}
+	})
 	return nil
 }
 

@@ -25,8 +25,9 @@ import (
 // A builder keeps its buffers, so that building allocates nothing once they
 // have grown. It must not be used concurrently.
 type rowBuilder struct {
-	flat, inner, leaves event.Flattener
-	names               names
+	flat, leaves event.Flattener
+	inner        elements
+	names        names
 
 	fields []field // module and dataset first, then as they come
 	arena  []byte  // the values' bytes, of this document and those before it

@@ -50,12 +50,12 @@ func columnValues(v string) (values []string, list bool) {
 			return nil
 		}
 		list = true
-		return new(event.Flattener).Elements(array, func(e []byte, kind event.Kind) error {
+		new(elements).each(array, func(e []byte, kind event.Kind) {
 			if kind != event.Object && kind != event.Array {
 				values = append(values, string(e))
 			}
-			return nil
 		})
+		return nil
 	})
 	if err != nil || !list {
 		return []string{strings.Clone(v)}, false
