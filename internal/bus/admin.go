@@ -264,3 +264,12 @@ func (b *Bus) Committed(ctx context.Context, group string) (map[Partition]int64,
 	})
 	return at, nil
 }
+
+// TopicNames returns the names of all topics but the broker's own, sorted.
+func (b *Bus) TopicNames(ctx context.Context) ([]string, error) {
+	details, err := b.admin.ListTopics(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("listing topics: %w", err)
+	}
+	return details.Names(), nil
+}
