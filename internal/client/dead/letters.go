@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -117,7 +118,7 @@ func (l *Letters) Groups(ctx context.Context, f Filter) ([]Group, error) {
 }
 
 // Each calls take for every letter chosen, oldest first within a partition,
-// until it returns false.
+// until it returns false. Of copies of a letter only the first counts.
 func (l *Letters) Each(ctx context.Context, f Filter, take func(Entry) bool) error {
 	decided, err := l.decisions(ctx)
 	if err != nil {
@@ -132,10 +133,14 @@ func (l *Letters) Each(ctx context.Context, f Filter, take func(Entry) bool) err
 		if err != nil {
 			return err
 		}
-		more := true
+		more, seen := true, map[[16]byte]bool{}
 		err = l.bus.Scan(ctx, topic, bounds, func(r *bus.Record) bool {
-			if e := entry(r, decided); f.matches(&e) {
-				more = take(e)
+			e := entry(r, decided)
+			if key := e.copyKey(r); !seen[key] {
+				seen[key] = true
+				if f.matches(&e) {
+					more = take(e)
+				}
 			}
 			return more
 		})
@@ -149,27 +154,19 @@ func (l *Letters) Each(ctx context.Context, f Filter, take func(Entry) bool) err
 // List returns the letters chosen, latest first, at most so many, and of those
 // only what failed before the entry given; nil begins with the latest.
 func (l *Letters) List(ctx context.Context, f Filter, most int, before *Entry) ([]Entry, error) {
-	decided, err := l.decisions(ctx)
-	if err != nil {
-		return nil, err
-	}
-	topics, err := l.topics(ctx, f)
-	if err != nil {
-		return nil, err
-	}
 	var all []Entry
-	for _, topic := range topics {
-		latest, err := l.latest(ctx, topic, most, func(r *bus.Record) (Entry, bool) {
-			e := entry(r, decided)
-			return e, f.matches(&e) && (before == nil || later(*before, e) < 0)
-		})
-		if err != nil {
-			return nil, err
+	err := l.Each(ctx, f, func(e Entry) bool {
+		if before != nil && later(*before, e) >= 0 {
+			return true
 		}
-		all = append(all, latest...)
-	}
+		if all = append(all, e); len(all) > 2*most+100 {
+			slices.SortFunc(all, later)
+			all = slices.Delete(all, most, len(all))
+		}
+		return true
+	})
 	slices.SortFunc(all, later)
-	return all[:min(most, len(all))], nil
+	return all[:min(most, len(all))], err
 }
 
 // later orders entries, latest first.
@@ -177,47 +174,16 @@ func later(a, b Entry) int {
 	return cmp.Or(b.Last.Compare(a.Last), cmp.Compare(b.At.String(), a.At.String()))
 }
 
-// window is how many records of a partition are read back at a time.
-const window = 1000
-
-// latest reads a topic's partitions backwards until each has given so many
-// entries, or its beginning is reached.
-func (l *Letters) latest(ctx context.Context, topic string, most int, choose func(*bus.Record) (Entry, bool)) ([]Entry, error) {
-	left, err := l.bus.Bounds(ctx, topic)
-	if err != nil {
-		return nil, err
+// copyKey is the same for copies of one letter: a client that dies between
+// burying a record and committing that it did, buries it again.
+func (l Letter) copyKey(r *bus.Record) [16]byte {
+	h := sha256.New()
+	if l.Origin == "" { // no client's
+		fmt.Fprintf(h, "%s/%d/%d", r.Topic, r.Partition, r.Offset)
+	} else {
+		fmt.Fprintf(h, "%s\x00%d\x00%s", l.Client, len(l.History), l.Origin)
 	}
-	found := map[int32][]Entry{}
-	for len(left) > 0 {
-		spans := map[int32]bus.Span{}
-		part := map[int32][]Entry{}
-		for p, s := range left {
-			spans[p] = bus.Span{From: max(s.From, s.To-window), To: s.To}
-		}
-		err := l.bus.Scan(ctx, topic, spans, func(r *bus.Record) bool {
-			if e, chosen := choose(r); chosen {
-				part[r.Partition] = append(part[r.Partition], e)
-				if n := len(part[r.Partition]); n > most {
-					part[r.Partition] = part[r.Partition][n-most:]
-				}
-			}
-			return true
-		})
-		if err != nil {
-			return nil, err
-		}
-		for p, s := range left {
-			found[p] = append(found[p], part[p]...)
-			if left[p] = (bus.Span{From: s.From, To: spans[p].From}); s.From >= spans[p].From || len(found[p]) >= most {
-				delete(left, p)
-			}
-		}
-	}
-	var all []Entry
-	for _, entries := range found {
-		all = append(all, entries...)
-	}
-	return all, nil
+	return [16]byte(h.Sum(nil))
 }
 
 func (l *Letters) topics(ctx context.Context, f Filter) ([]string, error) {
