@@ -168,3 +168,17 @@ func (x *ids) flushed() {
 		delete(x.spans, k)
 	}
 }
+
+// forget is told that the storage has lost all of a time: what comes again is
+// new.
+func (x *ids) forget(f *folder, from, to int64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.last = [2]lastSpan{}
+	for k, s := range x.spans {
+		if k.folder == f && k.start >= from && k.start < to {
+			x.total -= len(s.ids)
+			delete(x.spans, k)
+		}
+	}
+}

@@ -88,8 +88,12 @@ func (s *Store) drop(f *folder, day, why string) error {
 	s.metrics.dropped.WithLabelValues(f.name).Inc()
 	s.writing.Lock() // nothing is on its way into it
 	defer s.writing.Unlock()
-	err := f.drop(day)
-	s.ids.flushed()
+	at, err := time.Parse(dayFormat, day)
+	if err != nil {
+		return fmt.Errorf("dropping the day %s: %w", day, err)
+	}
+	err = f.drop(day)
+	s.ids.forget(f, at.UnixNano(), at.UnixNano()+levels[0])
 	return err
 }
 

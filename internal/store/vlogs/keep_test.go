@@ -1,0 +1,89 @@
+package vlogs
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/decodersring/decoder/internal/fault"
+	"github.com/decodersring/decoder/internal/store"
+)
+
+func TestCapturesAreDroppedByTheirImport(t *testing.T) {
+	s, _ := openStore(t, Config{Dir: t.TempDir(), MinFreeBytes: -1, CaptureAge: 24 * time.Hour})
+	old := time.Date(2010, 1, 1, 0, 0, 0, 0, time.UTC)
+	mustWrite(t, s, simpleDoc("old", old, true), simpleDoc("older", old.AddDate(-1, 0, 0), true), simpleDoc("live", time.Now(), false))
+	now := time.Now()
+	if err := s.limit(now.Add(23 * time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	mustCount(t, s, 3)
+	if err := s.imports.note([]string{"20100101"}, now.Add(24*time.Hour)); err != nil { // imported again
+		t.Fatal(err)
+	}
+	if err := s.limit(now.Add(25 * time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	mustCount(t, s, 2)
+	mustWrite(t, s, simpleDoc("older", old.AddDate(-1, 0, 0), true)) // a dropped day can come back
+	mustCount(t, s, 3)
+}
+
+func TestBytesAreLimited(t *testing.T) {
+	s, _ := openStore(t, Config{Dir: t.TempDir(), MinFreeBytes: -1, LiveBytes: 1 << 20, CaptureBytes: 1 << 20})
+	for _, capture := range []bool{false, true} {
+		base := time.Now().AddDate(0, 0, -5)
+		for day := range 5 {
+			var docs []store.Doc
+			for i := range 300 {
+				d := simpleDoc(fmt.Sprintf("%v-%d-%d", capture, day, i), base.AddDate(0, 0, day).Add(time.Duration(i)*time.Second), capture)
+				d.JSON = fmt.Appendf(d.JSON[:len(d.JSON)-1], `,"noise":"%x"}`, noise(2000))
+				docs = append(docs, d)
+			}
+			mustWrite(t, s, docs...)
+		}
+	}
+	if err := s.limit(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range s.folders() {
+		if n := diskBytes(f.stats()); n > 1<<20 {
+			t.Errorf("%s holds %d bytes, more than its limit", f.name, n)
+		}
+		days := f.days()
+		if len(days) == 0 || days[len(days)-1] != time.Now().AddDate(0, 0, -1).UTC().Format(dayFormat) {
+			t.Errorf("%s kept the days %v, not the last", f.name, days)
+		}
+	}
+}
+
+func noise(n int) []byte {
+	b := make([]byte, n)
+	x := uint64(time.Now().UnixNano())
+	for i := range b {
+		x = x*6364136223846793005 + 1442695040888963407
+		b[i] = byte(x >> 56)
+	}
+	return b
+}
+
+func TestAFullDiskIsAnOutage(t *testing.T) {
+	s, _ := openStore(t, Config{Dir: t.TempDir(), MinFreeBytes: 1 << 60})
+	err := s.Write(t.Context(), []store.Doc{simpleDoc("a", time.Now(), false)})
+	if err == nil || fault.Of(err).Class != fault.Retry || fault.Of(err).Code != "disk_low" {
+		t.Errorf("write: got %v", err)
+	}
+	if err := s.Check(t.Context()); err == nil {
+		t.Error("the check finds room")
+	}
+	mustCount(t, s, 0) // it still answers
+}
+
+func TestQueriesHaveATimeLimit(t *testing.T) {
+	s, _ := openStore(t, Config{Dir: t.TempDir(), MinFreeBytes: -1, QueryTime: time.Nanosecond})
+	mustWrite(t, s, simpleDoc("a", time.Now(), false))
+	if _, err := s.Count(t.Context(), nil, store.Range{}); !errors.Is(err, errQueryTime) {
+		t.Errorf("got %v", err)
+	}
+}
