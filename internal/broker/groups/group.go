@@ -1,0 +1,223 @@
+package groups
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/decodersring/decoder/internal/broker/code"
+)
+
+type state int
+
+const (
+	empty      state = iota // no members
+	preparing               // waiting for members to join
+	completing              // waiting for the leader's assignment
+	stable
+	dead // deleted
+)
+
+func (s state) String() string {
+	return [...]string{"Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead"}[s]
+}
+
+// group is one consumer group. Everything is under mu, which is never held
+// while something is waited for.
+type group struct {
+	m  *Manager
+	id string
+	mu sync.Mutex
+
+	state        state
+	since        time.Time // of the state
+	generation   int32
+	protocolType string
+	protocol     string
+	leader       string
+	members      map[string]*member
+	static       map[string]string // instance id to member id
+	pending      map[string]*time.Timer
+	delayed      bool        // a new group waits for more members
+	rebalance    *time.Timer // ends joining, or the wait for the assignment
+	offsets      map[topicPartition]offset
+}
+
+// member is one consumer in a group.
+type member struct {
+	id         string
+	instance   *string
+	client     Client
+	session    time.Duration
+	rebalance  time.Duration
+	protocols  []kmsg.JoinGroupRequestProtocol
+	assignment []byte
+	expires    *time.Timer
+	join       chan *kmsg.JoinGroupResponse // set while it waits
+	sync       chan *kmsg.SyncGroupResponse // set while it waits
+	version    int16                        // of the request that waits
+	synced     bool                         // in this generation
+}
+
+func newGroup(m *Manager, id string) *group {
+	return &group{
+		m: m, id: id, since: m.cfg.Now(),
+		members: map[string]*member{},
+		static:  map[string]string{},
+		pending: map[string]*time.Timer{},
+		offsets: map[topicPartition]offset{},
+	}
+}
+
+func (g *group) setState(s state) {
+	g.state, g.since = s, g.m.cfg.Now()
+}
+
+func newMemberID(prefix string) string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return prefix + "-" + hex.EncodeToString(b[:])
+}
+
+// sorted returns the members by id, so that answers do not depend on chance.
+func (g *group) sorted() []*member {
+	out := make([]*member, 0, len(g.members))
+	for _, id := range slices.Sorted(maps.Keys(g.members)) {
+		out = append(out, g.members[id])
+	}
+	return out
+}
+
+// alive puts off the end of the member's session.
+func (g *group) alive(mb *member) {
+	if mb.expires != nil {
+		mb.expires.Stop()
+	}
+	mb.expires = g.after(mb.session, func() {
+		// Not while it waits for an answer of ours.
+		if g.members[mb.id] == mb && mb.join == nil && mb.sync == nil {
+			g.m.cfg.Log.Info("member's session expired", "group", g.id, "member", mb.id)
+			g.remove(mb)
+		}
+	})
+}
+
+// after calls fn with the group locked, unless the timer is stopped.
+func (g *group) after(d time.Duration, fn func()) *time.Timer {
+	return time.AfterFunc(d, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.state != dead {
+			fn()
+		}
+	})
+}
+
+// remove takes a member out and starts a rebalance.
+func (g *group) remove(mb *member) {
+	g.drop(mb)
+	switch g.state {
+	case stable, completing:
+		g.prepare()
+	case preparing:
+		g.completeIfJoined()
+	}
+}
+
+// drop takes a member out, and answers what it waits for.
+func (g *group) drop(mb *member) {
+	mb.expires.Stop()
+	mb.answerJoin(&kmsg.JoinGroupResponse{ErrorCode: code.UnknownMemberID, MemberID: mb.id})
+	mb.answerSync(&kmsg.SyncGroupResponse{ErrorCode: code.UnknownMemberID})
+	delete(g.members, mb.id)
+	if mb.instance != nil && g.static[*mb.instance] == mb.id {
+		delete(g.static, *mb.instance)
+	}
+	if g.leader == mb.id {
+		g.leader = ""
+	}
+}
+
+func (mb *member) answerJoin(r *kmsg.JoinGroupResponse) {
+	if mb.join != nil {
+		mb.join <- r // has room for one
+		mb.join = nil
+	}
+}
+
+func (mb *member) answerSync(r *kmsg.SyncGroupResponse) {
+	if mb.sync != nil {
+		mb.sync <- r // has room for one
+		mb.sync = nil
+	}
+}
+
+// stop ends the group's timers and everything that waits on it.
+func (g *group) stop(errorCode int16) {
+	g.stopTimer()
+	for _, t := range g.pending {
+		t.Stop()
+	}
+	for _, mb := range g.members {
+		mb.expires.Stop()
+		mb.answerJoin(&kmsg.JoinGroupResponse{ErrorCode: errorCode, MemberID: mb.id})
+		mb.answerSync(&kmsg.SyncGroupResponse{ErrorCode: errorCode})
+	}
+	g.state = dead
+}
+
+// find returns the member a request speaks for, or why not. An instance id
+// that another member has taken over is fenced.
+func (g *group) find(memberID string, instance *string) (*member, int16) {
+	if instance != nil {
+		current, ok := g.static[*instance]
+		if !ok {
+			return nil, code.UnknownMemberID
+		}
+		if current != memberID {
+			return nil, code.FencedInstanceID
+		}
+	}
+	mb := g.members[memberID]
+	if mb == nil {
+		return nil, code.UnknownMemberID
+	}
+	return mb, code.None
+}
+
+// describe fills a DescribeGroups answer.
+func (g *group) describe(r *kmsg.DescribeGroupsResponseGroup) {
+	r.State, r.ProtocolType = g.state.String(), g.protocolType
+	if g.state == stable {
+		r.Protocol = g.protocol
+	}
+	for _, mb := range g.sorted() {
+		d := kmsg.NewDescribeGroupsResponseGroupMember()
+		d.MemberID, d.InstanceID, d.ClientID, d.ClientHost = mb.id, mb.instance, mb.client.ID, mb.client.Host
+		if g.state == stable {
+			d.ProtocolMetadata, d.MemberAssignment = mb.metadata(g.protocol), mb.assignment
+		}
+		r.Members = append(r.Members, d)
+	}
+}
+
+// metadata returns what the member said for the protocol.
+func (mb *member) metadata(protocol string) []byte {
+	for _, p := range mb.protocols {
+		if p.Name == protocol {
+			return p.Metadata
+		}
+	}
+	return nil
+}
+
+func (mb *member) sameProtocols(ps []kmsg.JoinGroupRequestProtocol) bool {
+	return slices.EqualFunc(mb.protocols, ps, func(a, b kmsg.JoinGroupRequestProtocol) bool {
+		return a.Name == b.Name && slices.Equal(a.Metadata, b.Metadata)
+	})
+}

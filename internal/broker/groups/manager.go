@@ -1,0 +1,241 @@
+package groups
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/decodersring/decoder/internal/broker/code"
+)
+
+// Log is where groups are kept. Append writes the records as one batch; done
+// returns when they are durable. Each calls fn for every record in order; a
+// nil value removes its key.
+type Log interface {
+	Append(records []Record) (offset int64, done func(context.Context) error, err error)
+	Each(fn func(key, value []byte)) error
+}
+
+// Record is a key and a value of the log; a nil value is a tombstone.
+type Record struct{ Key, Value []byte }
+
+// Config bounds groups.
+type Config struct {
+	Retention         time.Duration // of the offsets of a group without members; 0: 7 days
+	InitialDelay      time.Duration // how long a new group waits for more members; 0: 200 ms
+	MinSessionTimeout time.Duration // 0: 1 s
+	MaxSessionTimeout time.Duration // 0: 30 min
+	MaxMembers        int           // of one group; 0: 1000
+	MaxGroups         int           // 0: 10,000
+	Log               *slog.Logger
+	Now               func() time.Time
+	// Exists says whether a partition can be committed to.
+	Exists func(topic string, partition int32) bool
+}
+
+// Client is who asks.
+type Client struct{ ID, Host string }
+
+// Manager holds all groups.
+type Manager struct {
+	cfg Config
+	log Log
+
+	mu     sync.Mutex
+	groups map[string]*group
+	closed bool
+}
+
+// New returns a manager that has read nothing yet.
+func New(cfg Config, log Log) *Manager {
+	cfg.Retention = cmp.Or(cfg.Retention, 7*24*time.Hour)
+	cfg.InitialDelay = cmp.Or(cfg.InitialDelay, 200*time.Millisecond)
+	cfg.MinSessionTimeout = cmp.Or(cfg.MinSessionTimeout, time.Second)
+	cfg.MaxSessionTimeout = cmp.Or(cfg.MaxSessionTimeout, 30*time.Minute)
+	cfg.MaxMembers = cmp.Or(cfg.MaxMembers, 1000)
+	cfg.MaxGroups = cmp.Or(cfg.MaxGroups, 10_000)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Manager{cfg: cfg, log: log, groups: map[string]*group{}}
+}
+
+// Run expires offsets until ctx ends, then ends what waits.
+func (m *Manager) Run(ctx context.Context) error {
+	t := time.NewTicker(time.Minute)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			m.close()
+			return nil
+		case <-t.C:
+			m.expire(ctx)
+		}
+	}
+}
+
+func (m *Manager) close() {
+	m.mu.Lock()
+	m.closed = true
+	all := m.all()
+	m.mu.Unlock()
+	for _, g := range all {
+		g.mu.Lock()
+		g.stop(code.CoordinatorNotAvailable)
+		g.mu.Unlock()
+	}
+}
+
+// all returns the groups by name; the caller holds m.mu.
+func (m *Manager) all() []*group {
+	out := make([]*group, 0, len(m.groups))
+	for _, g := range m.groups {
+		out = append(out, g)
+	}
+	slices.SortFunc(out, func(a, b *group) int { return cmp.Compare(a.id, b.id) })
+	return out
+}
+
+// lock returns the group of the name, locked; nil when there is none. With
+// create it is made.
+func (m *Manager) lock(id string, create bool) (*group, int16) {
+	if id == "" {
+		return nil, code.InvalidGroupID
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, code.CoordinatorNotAvailable
+	}
+	g := m.groups[id]
+	if g == nil {
+		if !create {
+			return nil, code.GroupIDNotFound
+		}
+		if len(m.groups) >= m.cfg.MaxGroups {
+			return nil, code.GroupMaxSizeReached
+		}
+		g = newGroup(m, id)
+		m.groups[id] = g
+	}
+	// A group's lock is never held while waiting for a disk or m.mu.
+	g.mu.Lock()
+	return g, code.None
+}
+
+// Count returns how many groups there are in each state.
+func (m *Manager) Count() map[string]int {
+	m.mu.Lock()
+	all := m.all()
+	m.mu.Unlock()
+	out := map[string]int{}
+	for _, g := range all {
+		g.mu.Lock()
+		out[g.state.String()]++
+		g.mu.Unlock()
+	}
+	return out
+}
+
+// List answers a ListGroups request.
+func (m *Manager) List(req *kmsg.ListGroupsRequest) *kmsg.ListGroupsResponse {
+	resp := req.ResponseKind().(*kmsg.ListGroupsResponse)
+	m.mu.Lock()
+	all := m.all()
+	m.mu.Unlock()
+	for _, g := range all {
+		g.mu.Lock()
+		r := kmsg.NewListGroupsResponseGroup()
+		r.Group, r.ProtocolType, r.GroupState, r.GroupType = g.id, g.protocolType, g.state.String(), "classic"
+		g.mu.Unlock()
+		if len(req.StatesFilter) > 0 && !slices.Contains(req.StatesFilter, r.GroupState) ||
+			len(req.TypesFilter) > 0 && !slices.Contains(req.TypesFilter, r.GroupType) {
+			continue
+		}
+		resp.Groups = append(resp.Groups, r)
+	}
+	return resp
+}
+
+// Describe answers a DescribeGroups request.
+func (m *Manager) Describe(req *kmsg.DescribeGroupsRequest) *kmsg.DescribeGroupsResponse {
+	resp := req.ResponseKind().(*kmsg.DescribeGroupsResponse)
+	for _, id := range req.Groups {
+		r := kmsg.NewDescribeGroupsResponseGroup()
+		r.Group = id
+		g, c := m.lock(id, false)
+		switch {
+		case c == code.GroupIDNotFound:
+			r.State = dead.String()
+			if req.Version >= 6 {
+				r.ErrorCode = c
+			}
+		case c != code.None:
+			r.ErrorCode = c
+		default:
+			g.describe(&r)
+			g.mu.Unlock()
+		}
+		resp.Groups = append(resp.Groups, r)
+	}
+	return resp
+}
+
+// Delete answers a DeleteGroups request. It returns when the deletions are
+// durable.
+func (m *Manager) Delete(ctx context.Context, req *kmsg.DeleteGroupsRequest) *kmsg.DeleteGroupsResponse {
+	resp := req.ResponseKind().(*kmsg.DeleteGroupsResponse)
+	for _, id := range req.Groups {
+		r := kmsg.NewDeleteGroupsResponseGroup()
+		r.Group, r.ErrorCode = id, m.delete(ctx, id)
+		resp.Groups = append(resp.Groups, r)
+	}
+	return resp
+}
+
+func (m *Manager) delete(ctx context.Context, id string) int16 {
+	g, c := m.lock(id, false)
+	if c != code.None {
+		return c
+	}
+	if g.state != empty {
+		g.mu.Unlock()
+		return code.NonEmptyGroup
+	}
+	var records []Record
+	for tp := range g.offsets {
+		records = append(records, Record{Key: offsetKey(id, tp)})
+	}
+	records = append(records, Record{Key: metadataKey(id)})
+	_, done, err := m.log.Append(records)
+	if err == nil {
+		g.state = dead // joins and commits from now on begin a new group
+	}
+	g.mu.Unlock()
+	if err == nil {
+		m.forget(g)
+		err = done(ctx)
+	}
+	if err != nil {
+		m.cfg.Log.Warn("deleting group", "group", id, "error", err)
+		return code.CoordinatorNotAvailable
+	}
+	return code.None
+}
+
+func (m *Manager) forget(g *group) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.groups[g.id] == g {
+		delete(m.groups, g.id)
+	}
+}

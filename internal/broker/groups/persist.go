@@ -1,0 +1,194 @@
+package groups
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Versions of keys and values: those Kafka 3 writes, which need no tagged
+// fields.
+const (
+	offsetKeyVersion     = 1
+	metadataKeyVersion   = 2
+	offsetValueVersion   = 3
+	metadataValueVersion = 3
+)
+
+func offsetKey(group string, tp topicPartition) []byte {
+	k := kmsg.OffsetCommitKey{Version: offsetKeyVersion, Group: group, Topic: tp.topic, Partition: tp.partition}
+	return k.AppendTo(nil)
+}
+
+func offsetValue(o offset) []byte {
+	v := kmsg.NewOffsetCommitValue()
+	v.Version, v.Offset, v.LeaderEpoch = offsetValueVersion, o.at, o.epoch
+	v.Metadata, v.CommitTimestamp = o.metadata, o.when.UnixMilli()
+	return v.AppendTo(nil)
+}
+
+func metadataKey(group string) []byte {
+	k := kmsg.GroupMetadataKey{Version: metadataKeyVersion, Group: group}
+	return k.AppendTo(nil)
+}
+
+func (g *group) metadataValue() []byte {
+	v := kmsg.NewGroupMetadataValue()
+	v.Version, v.ProtocolType, v.Generation = metadataValueVersion, g.protocolType, g.generation
+	v.CurrentStateTimestamp = g.since.UnixMilli()
+	if len(g.members) > 0 {
+		v.Protocol, v.Leader = &g.protocol, &g.leader
+	}
+	for _, mb := range g.sorted() {
+		m := kmsg.NewGroupMetadataValueMember()
+		m.MemberID, m.InstanceID, m.ClientID, m.ClientHost = mb.id, mb.instance, mb.client.ID, mb.client.Host
+		m.RebalanceTimeoutMillis = int32(mb.rebalance.Milliseconds())
+		m.SessionTimeoutMillis = int32(mb.session.Milliseconds())
+		m.Subscription, m.Assignment = mb.metadata(g.protocol), mb.assignment
+		v.Members = append(v.Members, m)
+	}
+	return v.AppendTo(nil)
+}
+
+// persist writes the group down and calls then, with the group locked, when
+// that is durable or has failed.
+func (g *group) persist(then func(error)) {
+	_, done, err := g.m.log.Append([]Record{{Key: metadataKey(g.id), Value: g.metadataValue()}})
+	go func() {
+		if err == nil {
+			err = done(context.Background()) // ends when the log does
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		then(err)
+	}()
+}
+
+// persistLater writes the group down without anybody waiting for it.
+func (g *group) persistLater() {
+	if _, _, err := g.m.log.Append([]Record{{Key: metadataKey(g.id), Value: g.metadataValue()}}); err != nil {
+		g.m.cfg.Log.Warn("keeping a group's state", "group", g.id, "error", err)
+	}
+}
+
+// Load reads all groups back. Members of a stable group are members still;
+// their sessions begin anew.
+func (m *Manager) Load() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at := int64(0)
+	err := m.log.Each(func(key, value []byte) {
+		at++
+		if err := m.load(key, value); err != nil {
+			m.cfg.Log.Error("record of the groups' log is left out", "number", at, "error", err)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("reading groups: %w", err)
+	}
+	for _, g := range m.groups {
+		g.mu.Lock()
+		for tp := range g.offsets {
+			if m.cfg.Exists != nil && !m.cfg.Exists(tp.topic, tp.partition) {
+				delete(g.offsets, tp) // its topic was deleted
+			}
+		}
+		for _, mb := range g.members {
+			g.alive(mb)
+		}
+		g.mu.Unlock()
+	}
+	return nil
+}
+
+// load takes one record in. The caller holds m.mu.
+func (m *Manager) load(key, value []byte) error {
+	if len(key) < 2 {
+		return fmt.Errorf("key of %d bytes", len(key))
+	}
+	switch version := int16(key[0])<<8 | int16(key[1]); version {
+	case 0, offsetKeyVersion:
+		var k kmsg.OffsetCommitKey
+		if err := k.ReadFrom(key); err != nil {
+			return err
+		}
+		return m.loadOffset(k, value)
+	case metadataKeyVersion:
+		var k kmsg.GroupMetadataKey
+		if err := k.ReadFrom(key); err != nil {
+			return err
+		}
+		return m.loadMetadata(k, value)
+	default:
+		return nil // of a newer kind, for which there is no use here
+	}
+}
+
+func (m *Manager) loadedGroup(id string) *group {
+	g := m.groups[id]
+	if g == nil {
+		g = newGroup(m, id)
+		m.groups[id] = g
+	}
+	return g
+}
+
+func (m *Manager) loadOffset(k kmsg.OffsetCommitKey, value []byte) error {
+	tp := topicPartition{k.Topic, k.Partition}
+	if value == nil {
+		if g := m.groups[k.Group]; g != nil {
+			delete(g.offsets, tp)
+		}
+		return nil
+	}
+	var v kmsg.OffsetCommitValue
+	if err := v.ReadFrom(value); err != nil {
+		return err
+	}
+	m.loadedGroup(k.Group).offsets[tp] = offset{
+		at: v.Offset, epoch: v.LeaderEpoch, metadata: v.Metadata, when: time.UnixMilli(v.CommitTimestamp), log: -1,
+	}
+	return nil
+}
+
+func (m *Manager) loadMetadata(k kmsg.GroupMetadataKey, value []byte) error {
+	if value == nil {
+		if g := m.groups[k.Group]; g != nil && len(g.offsets) == 0 {
+			delete(m.groups, k.Group)
+		}
+		return nil
+	}
+	var v kmsg.GroupMetadataValue
+	if err := v.ReadFrom(value); err != nil {
+		return err
+	}
+	g := m.loadedGroup(k.Group)
+	g.generation, g.protocolType = v.Generation, v.ProtocolType
+	g.state, g.since = empty, time.UnixMilli(v.CurrentStateTimestamp)
+	g.protocol, g.leader = "", ""
+	g.members, g.static = map[string]*member{}, map[string]string{}
+	if len(v.Members) == 0 {
+		return nil
+	}
+	g.state = stable
+	if v.Protocol != nil && v.Leader != nil {
+		g.protocol, g.leader = *v.Protocol, *v.Leader
+	}
+	for _, s := range v.Members {
+		p := kmsg.NewJoinGroupRequestProtocol()
+		p.Name, p.Metadata = g.protocol, s.Subscription
+		mb := &member{
+			id: s.MemberID, instance: s.InstanceID, client: Client{ID: s.ClientID, Host: s.ClientHost},
+			session:   time.Duration(s.SessionTimeoutMillis) * time.Millisecond,
+			rebalance: time.Duration(s.RebalanceTimeoutMillis) * time.Millisecond,
+			protocols: []kmsg.JoinGroupRequestProtocol{p}, assignment: s.Assignment, synced: true,
+		}
+		g.members[mb.id] = mb
+		if mb.instance != nil {
+			g.static[*mb.instance] = mb.id
+		}
+	}
+	return nil
+}

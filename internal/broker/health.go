@@ -1,0 +1,60 @@
+package broker
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/decodersring/decoder/internal/obs"
+)
+
+// component is the broker's name in the program's health.
+const component = "broker"
+
+// health turns what the store tells into the broker's state: failed while a
+// partition is offline, degraded while writes are refused or something on the
+// disk is corrupt.
+type health struct {
+	scope obs.Scope
+
+	mu      sync.Mutex
+	offline map[string]error
+	corrupt int
+	full    bool
+	scarce  bool
+}
+
+func newHealth(s obs.Scope) *health { return &health{scope: s, offline: map[string]error{}} }
+
+func (h *health) starting() { h.scope.Set(component, obs.Starting, "recovering the log") }
+
+func (h *health) ready() { h.change(func() {}) }
+
+func (h *health) ended(err error) {
+	if err != nil {
+		h.scope.Set(component, obs.Failed, err.Error())
+	}
+}
+
+// change applies fn and reports the state that follows.
+func (h *health) change(fn func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	fn()
+	level, text := h.state()
+	h.scope.Set(component, level, text)
+}
+
+func (h *health) state() (obs.Level, string) {
+	for name, err := range h.offline {
+		return obs.Failed, fmt.Sprintf("%d partitions are offline, %s: %v", len(h.offline), name, err)
+	}
+	switch {
+	case h.full:
+		return obs.Degraded, "appends are refused: the disk is nearly full"
+	case h.corrupt > 0:
+		return obs.Degraded, fmt.Sprintf("%d corrupt batches on the disk: decoder log verify lists them", h.corrupt)
+	case h.scarce:
+		return obs.Degraded, "the disk budget takes topics that come last, such as dead letters"
+	}
+	return obs.OK, ""
+}

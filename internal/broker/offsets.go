@@ -1,0 +1,66 @@
+package broker
+
+import (
+	"context"
+	"errors"
+
+	"github.com/decodersring/decoder/internal/broker/groups"
+	"github.com/decodersring/decoder/internal/broker/storage"
+)
+
+// offsetsTopic is where groups are kept, under the name Kafka gives it.
+const offsetsTopic = "__consumer_offsets"
+
+// offsetsLog keeps groups in a compacted topic of the store, so that a commit
+// shares the sync of whatever is appended at that moment.
+type offsetsLog struct{ store *storage.Store }
+
+func makeOffsetsTopic(s *storage.Store) error {
+	_, err := s.Create(storage.TopicSpec{
+		Name: offsetsTopic, Partitions: 1, Internal: true,
+		Config: map[string]string{
+			storage.ConfigCleanupPolicy:   "compact",
+			storage.ConfigSegmentBytes:    "4194304",
+			storage.ConfigMaxMessageBytes: "8388608",
+			storage.ConfigBudget:          string(storage.BudgetExempt),
+		},
+	})
+	if errors.Is(err, storage.ErrTopicExists) {
+		return nil
+	}
+	return err
+}
+
+func (l offsetsLog) partition() (*storage.Partition, error) {
+	t := l.store.Topic(offsetsTopic)
+	if t == nil {
+		return nil, storage.ErrUnknownTopic
+	}
+	return t.Partition(0), nil
+}
+
+// Append implements groups.Log.
+func (l offsetsLog) Append(records []groups.Record) (int64, func(context.Context) error, error) {
+	p, err := l.partition()
+	if err != nil {
+		return 0, nil, err
+	}
+	kvs := make([]storage.KeyValue, len(records))
+	for i, r := range records {
+		kvs[i] = storage.KeyValue(r)
+	}
+	base, c, err := p.AppendRecords(kvs)
+	if err != nil {
+		return 0, nil, err
+	}
+	return base, c.Wait, nil
+}
+
+// Each implements groups.Log.
+func (l offsetsLog) Each(fn func(key, value []byte)) error {
+	p, err := l.partition()
+	if err != nil {
+		return err
+	}
+	return p.Each(func(r *storage.Record) { fn(r.Key, r.Value) })
+}

@@ -1,0 +1,95 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+)
+
+// checkpointDocument is the folder's file checkpoint.json: from where each
+// partition is recovered, and from which journal on.
+type checkpointDocument struct {
+	Journal    uint64                     `json:"journal"`    // older generations are void
+	Partitions map[string]map[int32]point `json:"partitions"` // by topic id
+}
+
+const (
+	checkpointFile    = "checkpoint.json"
+	checkpointKind    = "checkpoint"
+	checkpointVersion = 1
+)
+
+func (s *Store) checkpointIfDirty() {
+	if !s.dirty.Swap(false) {
+		return
+	}
+	if err := s.checkpoint(); err != nil {
+		s.dirty.Store(true)
+		s.log.Warn("checkpoint failed, the last one stays", "error", err)
+	}
+}
+
+// checkpoint syncs every partition, writes down from where recovery would
+// begin now, and frees the journal behind that. A partition that fails keeps
+// its old point, and the journal that it needs.
+func (s *Store) checkpoint() error {
+	s.flushMu.Lock()
+	defer s.flushMu.Unlock()
+	floor := s.journalFloor.Load()
+	gen := s.journal.generation()
+	for _, t := range s.Topics() {
+		for _, p := range t.Partitions() {
+			if err := p.flush(true); err != nil && !errors.Is(err, ErrClosed) {
+				gen = floor
+			}
+		}
+	}
+	s.journalFloor.Store(gen)
+	if err := s.writeCheckpoint(); err != nil {
+		return err
+	}
+	s.journal.release(gen)
+	return nil
+}
+
+// writeCheckpoint writes the points as they stand.
+func (s *Store) writeCheckpoint() error {
+	s.checkpointMu.Lock()
+	defer s.checkpointMu.Unlock()
+	forget := s.now().Add(-producerExpiry)
+	doc := checkpointDocument{Journal: s.journalFloor.Load(), Partitions: map[string]map[int32]point{}}
+	for _, t := range s.Topics() {
+		points := map[int32]point{}
+		for _, p := range t.Partitions() {
+			p.mu.Lock()
+			p.producers.expire(forget)
+			if p.active != nil || p.offline != nil {
+				points[p.index] = p.point
+			}
+			p.mu.Unlock()
+		}
+		if len(points) > 0 {
+			doc.Partitions[fmt.Sprintf("%x", t.ID)] = points
+		}
+	}
+	return writeDocument(s.fs, s.checkpointPath(), checkpointKind, checkpointVersion, doc)
+}
+
+// readCheckpoint returns the last checkpoint. One that cannot be read costs a
+// scan of everything, but nothing else: the segments hold what it says.
+func (s *Store) readCheckpoint() (checkpointDocument, error) {
+	var doc checkpointDocument
+	err := readDocument(s.fs, s.checkpointPath(), checkpointKind, checkpointVersion, &doc)
+	if errors.Is(err, errDocument) {
+		s.log.Error("checkpoint is unreadable, the whole log is scanned", "error", err)
+		s.scanAll = true
+		return checkpointDocument{}, nil
+	}
+	if notExist(err) {
+		s.scanAll = true
+		return checkpointDocument{}, nil
+	}
+	return doc, err
+}
+
+func (s *Store) checkpointPath() string { return filepath.Join(s.cfg.Dir, checkpointFile) }

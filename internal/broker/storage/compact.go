@@ -1,0 +1,267 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// compactKeys bounds the bytes of keys one round of compaction remembers; what
+// does not fit waits for the next round.
+const compactKeys = 16 << 20
+
+// compact rewrites the sealed segments without the records that a later one
+// of the same key replaces. New files are written aside, synced, and take the
+// old ones' place by a rename, so that a crash leaves the old or the new.
+func (p *Partition) compact(cfg *Config, now time.Time) {
+	segs := p.compactable()
+	if len(segs) == 0 || segs[len(segs)-1].end.Load() <= p.cleaned {
+		return
+	}
+	latest, upTo, err := p.latestOffsets(segs)
+	if err == nil {
+		err = p.rewrite(segs, upTo, keeper{latest: latest, upTo: upTo, tombstones: now.Add(-cfg.DeleteRetention).UnixMilli()}, cfg)
+	}
+	if err != nil {
+		p.store.log.Warn("compaction failed, the old segments stay", "dir", p.dir, "error", err)
+		return
+	}
+	p.cleaned = upTo
+}
+
+// compactable returns the segments that nobody writes and recovery leaves
+// alone.
+func (p *Partition) compactable() []*segment {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	segs := *p.segments.Load()
+	n := 0
+	for n < len(segs) && segs[n] != p.active && segs[n].end.Load() <= p.point.Next && !slices.Contains(p.sealed, segs[n]) {
+		n++
+	}
+	return segs[:n:n]
+}
+
+// latestOffsets reads what has not been compacted yet: where each key was
+// last written. It knows all up to upTo.
+func (p *Partition) latestOffsets(segs []*segment) (latest map[string]int64, upTo int64, err error) {
+	latest = map[string]int64{}
+	room := compactKeys
+	for _, s := range segs {
+		if s.end.Load() <= p.cleaned {
+			continue
+		}
+		if room <= 0 {
+			break
+		}
+		err := p.eachBatch(s, func(b []byte, h *header) error {
+			return eachRecord(b, h, func(r *Record) bool {
+				if _, known := latest[string(r.Key)]; !known {
+					room -= len(r.Key) + 64
+				}
+				latest[string(r.Key)] = r.Offset
+				return true
+			})
+		})
+		if err != nil {
+			return nil, 0, err
+		}
+		upTo = s.end.Load()
+	}
+	return latest, upTo, nil
+}
+
+func (p *Partition) eachBatch(s *segment, fn func(b []byte, h *header) error) error {
+	f, err := p.store.fs.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size := s.size.Load()
+	stop, err := walk(f, 0, size, func(_ int64, b []byte, h *header, good bool) (bool, error) {
+		if !good {
+			return false, nil
+		}
+		return true, fn(b, h)
+	})
+	if err == nil && stop != size {
+		p.store.sawCorrupt(p, s, stop)
+		err = fmt.Errorf("%w: %s at %d", ErrCorrupt, s.path, stop)
+	}
+	return err
+}
+
+// keeper decides which records stay.
+type keeper struct {
+	latest     map[string]int64
+	upTo       int64
+	tombstones int64 // older ones go
+}
+
+func (k *keeper) keeps(r *Record) bool {
+	if last, known := k.latest[string(r.Key)]; known && r.Offset < last {
+		return false
+	}
+	return r.Value != nil || r.Time >= k.tombstones
+}
+
+// rewrite writes the segments anew, small ones together.
+func (p *Partition) rewrite(segs []*segment, upTo int64, k keeper, cfg *Config) error {
+	for len(segs) > 0 && segs[0].base < upTo {
+		n, size := 0, int64(0)
+		for n < len(segs) && segs[n].base < upTo && (n == 0 || size+segs[n].size.Load() <= cfg.SegmentBytes) &&
+			segs[n].end.Load()-segs[0].base < math.MaxUint32 {
+			size += segs[n].size.Load()
+			n++
+		}
+		if n == 0 {
+			return fmt.Errorf("segment %s spans too many offsets", segs[0].path)
+		}
+		if err := p.rewriteGroup(segs[:n], k); err != nil {
+			return err
+		}
+		segs = segs[n:]
+	}
+	return nil
+}
+
+func (p *Partition) rewriteGroup(group []*segment, k keeper) error {
+	end := group[len(group)-1].end.Load()
+	s := &segment{base: group[0].base, path: filepath.Join(p.dir, "compaction")}
+	s.end.Store(s.base)
+	s.maxTime.Store(-1)
+	if err := s.open(p.store.fs, os.O_CREATE|os.O_TRUNC); err != nil {
+		return err
+	}
+	err := s.index.reset(s.base)
+	for _, old := range group {
+		if err != nil {
+			break
+		}
+		err = p.eachBatch(old, func(b []byte, h *header) error { return s.writeKept(b, h, &k) })
+	}
+	s.end.Store(end)
+	if err == nil {
+		err = s.finish()
+	}
+	if err = errors.Join(err, s.close()); err != nil {
+		return err
+	}
+	return p.swap(group, s)
+}
+
+// writeKept writes what is kept of a batch. Offsets stay what they were.
+func (s *segment) writeKept(b []byte, h *header, k *keeper) error {
+	var kept []byte
+	count := int32(0)
+	err := eachRecord(b, h, func(r *Record) bool {
+		if k.keeps(r) {
+			kept = append(kept, r.raw...)
+			count++
+		}
+		return true
+	})
+	if err != nil || count == 0 {
+		return err
+	}
+	if count == h.count {
+		return s.write(b, h)
+	}
+	n := *h
+	n.attributes &^= attrCodec
+	n.count = count
+	out := append(newBatch(n), kept...)
+	sealBatch(out)
+	n.size = len(out)
+	return s.write(out, &n)
+}
+
+// swap puts the new segment in the place of the group. The rename to a .swap
+// name is the moment the new one counts; finishSwaps does the rest, now or
+// after a crash.
+func (p *Partition) swap(group []*segment, s *segment) error {
+	fsys := p.store.fs
+	name := swapName(p.dir, s.base, group[len(group)-1].base)
+	p.filesMu.Lock()
+	defer p.filesMu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.offline != nil {
+		return ErrClosed
+	}
+	now := *p.segments.Load()
+	at := slices.Index(now, group[0])
+	if at < 0 || at+len(group) > len(now) {
+		return nil // retention took them meanwhile
+	}
+	err := fsys.Rename(s.path+logSuffix, name)
+	if err == nil {
+		err = fsys.SyncDir(p.dir)
+	}
+	if err != nil {
+		return err
+	}
+	if err := finishSwaps(fsys, p.dir); err != nil {
+		// Neither old nor new is sure to be there: loading finds out.
+		p.fail(err)
+		return err
+	}
+	s.path = segmentPath(p.dir, s.base)
+	if err := fsys.Rename(filepath.Join(p.dir, "compaction"+indexSuffix), s.path+indexSuffix); err != nil {
+		p.store.log.Warn("index of a compacted segment", "segment", s.path, "error", err)
+	}
+	segs := slices.Concat(now[:at], []*segment{s}, now[at+len(group):])
+	p.segments.Store(&segs)
+	p.cursors.clear()
+	return nil
+}
+
+func swapName(dir string, first, last int64) string {
+	return filepath.Join(dir, fmt.Sprintf("%020d-%020d%s", first, last, swapSuffix))
+}
+
+// finishSwaps completes compactions that have reached their .swap name: the
+// segments it replaces go, then it takes the first one's name. An index that
+// is missing afterwards is made again.
+func finishSwaps(fsys FS, dir string) error {
+	entries, err := fsys.ReadDir(dir)
+	if notExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		var first, last int64
+		if !strings.HasSuffix(e.Name(), swapSuffix) {
+			continue
+		}
+		if _, err := fmt.Sscanf(e.Name(), "%020d-%020d"+swapSuffix, &first, &last); err != nil {
+			continue
+		}
+		bases, err := listSegments(fsys, dir)
+		if err != nil {
+			return err
+		}
+		for _, base := range bases {
+			if base < first || base > last {
+				continue
+			}
+			if err := removeSegment(fsys, segmentPath(dir, base)); err != nil {
+				return err
+			}
+		}
+		if err := fsys.Rename(filepath.Join(dir, e.Name()), segmentPath(dir, first)+logSuffix); err != nil {
+			return err
+		}
+		if err := fsys.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}

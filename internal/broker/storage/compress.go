@@ -1,0 +1,143 @@
+package storage
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+)
+
+// Codecs of a batch's attributes.
+const (
+	codecNone = iota
+	codecGzip
+	codecSnappy
+	codecLZ4
+	codecZstd
+)
+
+const (
+	// maxDecompressed bounds what one batch may unpack to.
+	maxDecompressed = 128 << 20
+	// keepBuffer is the largest buffer kept for the next batch.
+	keepBuffer = 4 << 20
+)
+
+var errBomb = invalid("unpacks to more than %d bytes", maxDecompressed)
+
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+var zstdReaders = sync.Pool{New: func() any {
+	r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxMemory(maxDecompressed))
+	if err != nil {
+		panic("storage: zstd options: " + err.Error()) // constant options
+	}
+	return r
+}}
+
+// decompress unpacks a batch's records into a pooled buffer, which release
+// gives back.
+func decompress(codec int, src []byte) (out []byte, release func(), err error) {
+	buf := buffers.Get().(*bytes.Buffer)
+	buf.Reset()
+	release = func() {
+		if buf.Cap() <= keepBuffer {
+			buffers.Put(buf)
+		}
+	}
+	switch codec {
+	case codecGzip:
+		err = gunzip(buf, src)
+	case codecSnappy:
+		err = unsnappy(buf, src)
+	case codecLZ4:
+		err = copyBounded(buf, lz4.NewReader(bytes.NewReader(src)))
+	case codecZstd:
+		r := zstdReaders.Get().(*zstd.Decoder)
+		if err = r.Reset(bytes.NewReader(src)); err == nil {
+			err = copyBounded(buf, r)
+		}
+		_ = r.Reset(nil) // lets go of src
+		zstdReaders.Put(r)
+	default:
+		err = invalid("codec %d", codec)
+	}
+	if err != nil {
+		release()
+		if !errors.Is(err, ErrInvalidBatch) {
+			err = invalid("unpacking: %v", err)
+		}
+		return nil, func() {}, err
+	}
+	return buf.Bytes(), release, nil
+}
+
+func gunzip(dst *bytes.Buffer, src []byte) error {
+	r, err := gzip.NewReader(bytes.NewReader(src))
+	if err != nil {
+		return err
+	}
+	return copyBounded(dst, r)
+}
+
+func copyBounded(dst *bytes.Buffer, src io.Reader) error {
+	n, err := io.Copy(dst, io.LimitReader(src, maxDecompressed+1))
+	if err != nil {
+		return err
+	}
+	if n > maxDecompressed {
+		return errBomb
+	}
+	return nil
+}
+
+// xerialMagic starts the framing Java's snappy stream writes: the magic, two
+// versions, then blocks with their lengths.
+var xerialMagic = []byte{0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0}
+
+const xerialHeader = 16
+
+func unsnappy(dst *bytes.Buffer, src []byte) error {
+	if len(src) < xerialHeader || !bytes.HasPrefix(src, xerialMagic) {
+		return unsnappyBlock(dst, src)
+	}
+	for src = src[xerialHeader:]; len(src) > 0; {
+		if len(src) < 4 {
+			return io.ErrUnexpectedEOF
+		}
+		n := int64(binary.BigEndian.Uint32(src))
+		if src = src[4:]; n > int64(len(src)) {
+			return io.ErrUnexpectedEOF
+		}
+		if err := unsnappyBlock(dst, src[:n]); err != nil {
+			return err
+		}
+		src = src[n:]
+	}
+	return nil
+}
+
+func unsnappyBlock(dst *bytes.Buffer, block []byte) error {
+	n, err := snappy.DecodedLen(block)
+	if err != nil {
+		return err
+	}
+	if dst.Len()+n > maxDecompressed {
+		return errBomb
+	}
+	dst.Grow(n)
+	room := dst.AvailableBuffer()
+	out, err := snappy.Decode(room[:n:cap(room)], block)
+	if err != nil {
+		return err
+	}
+	_, err = dst.Write(out)
+	return err
+}

@@ -1,0 +1,113 @@
+package storage
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Documents are the small files that are replaced as a whole: a line that
+// names kind, version and CRC, then JSON. They are written aside, synced and
+// renamed, so that a crash leaves the old one or the new one.
+
+const maxDocument = 256 << 20
+
+var errDocument = errors.New("document does not match its checksum")
+
+func writeDocument(fsys FS, path, kind string, version int, v any) error {
+	body, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", path, err)
+	}
+	head := fmt.Sprintf("decoder %s %d %08x\n", kind, version, crc32.Checksum(body, castagnoli))
+	if err := writeAside(fsys, path, append([]byte(head), body...)); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return nil
+}
+
+func writeAside(fsys FS, path string, b []byte) error {
+	aside := path + ".new"
+	f, err := fsys.OpenFile(aside, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(b, 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = fsys.Rename(aside, path)
+	}
+	if err == nil {
+		err = fsys.SyncDir(filepath.Dir(path))
+	}
+	return err
+}
+
+// readDocument fills v. The error is fs.ErrNotExist when there is none,
+// ErrFormat when it is newer than this program.
+func readDocument(fsys FS, path, kind string, version int, v any) error {
+	b, err := readFile(fsys, path)
+	if err != nil {
+		return err
+	}
+	if err := decodeDocument(b, kind, version, v); err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	return nil
+}
+
+func decodeDocument(b []byte, kind string, version int, v any) error {
+	head, body, ok := bytes.Cut(b, []byte("\n"))
+	var gotKind string
+	var gotVersion int
+	var sum uint32
+	if !ok || len(head) > 100 {
+		return errDocument
+	}
+	if _, err := fmt.Sscanf(string(head), "decoder %s %d %x", &gotKind, &gotVersion, &sum); err != nil || gotKind != kind {
+		return errDocument
+	}
+	if gotVersion > version {
+		return fmt.Errorf("%w: %s version %d, this program knows %d", ErrFormat, kind, gotVersion, version)
+	}
+	if crc32.Checksum(body, castagnoli) != sum {
+		return errDocument
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("%w: %w", errDocument, err)
+	}
+	return nil
+}
+
+func readFile(fsys FS, path string) ([]byte, error) {
+	f, err := fsys.OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > maxDocument {
+		return nil, fmt.Errorf("%s: %w: %d bytes", path, errDocument, size)
+	}
+	b := make([]byte, size)
+	if n, err := f.ReadAt(b, 0); err != nil && !(errors.Is(err, io.EOF) && n == len(b)) {
+		return nil, err
+	}
+	return b, nil
+}
+
+func notExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

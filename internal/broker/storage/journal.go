@@ -1,0 +1,403 @@
+package storage
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// journal makes small batches of all partitions durable with one fdatasync
+// for all that wait. A batch lies in its segment too, written but not synced;
+// a checkpoint syncs the segments, and then the journal's files are used
+// again. After a crash the journal gives back what the segments lost.
+//
+// Its files have their full size from the start, so that writing them changes
+// no metadata and an fdatasync is one write of the disk. What does not fit is
+// left to the segment's own sync, so the journal may be full, or broken,
+// without harm but to speed.
+type journal struct {
+	fs       FS
+	dir      string
+	fileSize int64
+	sync     func(File) error
+	rotated  func() // asks for a checkpoint
+	failed   func(error)
+
+	mu      sync.Mutex
+	wake    sync.Cond
+	buf     []byte
+	waiting []journalEntry
+	ends    []int // of the entries in buf
+	active  *journalFile
+	used    []*journalFile // full, until a checkpoint covers them
+	free    []*journalFile
+	nextGen uint64
+	count   int // files there are
+	broken  bool
+	closed  bool
+
+	spare        []byte // of the writer
+	spareEntries []journalEntry
+	spareEnds    []int
+}
+
+// journalEntry is a batch that waits for the journal.
+type journalEntry struct {
+	p *Partition
+	c *Commit
+}
+
+type journalFile struct {
+	file File
+	gen  uint64
+	pos  int64
+}
+
+const (
+	journalMagic     = "DRjourn1"
+	journalHeader    = 16
+	journalEntryHead = 32 // length, CRC, topic id, partition, incarnation
+	journalMaxFiles  = 4
+	journalSuffix    = ".journal"
+)
+
+// open starts with fresh files; what the old ones held has been recovered.
+func (j *journal) open() error {
+	j.wake.L = &j.mu
+	if err := j.fs.MkdirAll(j.dir, 0o700); err != nil {
+		return err
+	}
+	for range 2 {
+		f, err := j.create()
+		if err != nil {
+			return err
+		}
+		j.free = append(j.free, f)
+	}
+	return j.fs.SyncDir(j.dir)
+}
+
+// create makes a file of full size. An existing one is used as it is: its
+// entries are of an older generation.
+func (j *journal) create() (*journalFile, error) {
+	name := filepath.Join(j.dir, fmt.Sprintf("%d%s", j.count, journalSuffix))
+	f, err := j.fs.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("creating journal: %w", err)
+	}
+	if err := fill(f, j.fileSize); err != nil {
+		return nil, errors.Join(fmt.Errorf("filling journal: %w", err), f.Close())
+	}
+	j.count++
+	return &journalFile{file: f}, nil
+}
+
+// fill writes zeros up to the size: space that was written once is written
+// again without a change to the file system's metadata.
+func fill(f File, size int64) error {
+	have, err := f.Size()
+	if err != nil {
+		return err
+	}
+	zeros := make([]byte, 1<<20)
+	for have < size {
+		n, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-have)], have)
+		if err != nil {
+			return err
+		}
+		have += int64(n)
+	}
+	return f.Sync()
+}
+
+// add takes a copy of the batch, or says that there is no room.
+func (j *journal) add(p *Partition, c *Commit, b []byte) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	size := int64(journalEntryHead + len(b))
+	if j.broken || j.closed || int64(len(j.buf))+size > j.fileSize/4 {
+		return false
+	}
+	j.buf = appendJournalEntry(j.buf, p, b)
+	j.waiting = append(j.waiting, journalEntry{p: p, c: c})
+	j.ends = append(j.ends, len(j.buf))
+	j.wake.Signal()
+	return true
+}
+
+func appendJournalEntry(buf []byte, p *Partition, batch []byte) []byte {
+	buf = binary.BigEndian.AppendUint32(buf, uint32(journalEntryHead+len(batch)))
+	buf = binary.BigEndian.AppendUint32(buf, 0) // CRC, once the generation is known
+	buf = append(buf, p.topic.ID[:]...)
+	buf = binary.BigEndian.AppendUint32(buf, uint32(p.index))
+	buf = binary.BigEndian.AppendUint32(buf, p.point.Incarnation)
+	return append(buf, batch...)
+}
+
+func entryCRC(gen uint64, entry []byte) uint32 {
+	var g [8]byte
+	binary.BigEndian.PutUint64(g[:], gen)
+	return crc32.Update(crc32.Checksum(g[:], castagnoli), castagnoli, entry[8:])
+}
+
+// run writes until close.
+func (j *journal) run() {
+	for {
+		buf, ends, entries, ok := j.take()
+		if !ok {
+			return
+		}
+		err := j.write(buf, ends)
+		for _, e := range entries {
+			if err == nil {
+				e.p.journaled(e.c)
+			} else {
+				e.p.syncInstead()
+			}
+		}
+		if err != nil && !errors.Is(err, errJournalFull) {
+			j.mu.Lock()
+			j.broken = true
+			j.mu.Unlock()
+			j.failed(err)
+		}
+		clear(entries)
+		j.spare, j.spareEnds, j.spareEntries = buf[:0], ends[:0], entries[:0]
+	}
+}
+
+// syncInstead is the way of a batch the journal could not take.
+func (p *Partition) syncInstead() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.offline == nil && !p.closed {
+		p.requestSync()
+	}
+}
+
+func (j *journal) take() (buf []byte, ends []int, entries []journalEntry, ok bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for len(j.buf) == 0 {
+		if j.closed {
+			return nil, nil, nil, false
+		}
+		j.wake.Wait()
+	}
+	buf, ends, entries = j.buf, j.ends, j.waiting
+	j.buf, j.ends, j.waiting = j.spare, j.spareEnds, j.spareEntries
+	return buf, ends, entries, true
+}
+
+var errJournalFull = errors.New("journal is full")
+
+func (j *journal) write(buf []byte, ends []int) error {
+	f, err := j.fileFor(int64(len(buf)))
+	if err != nil {
+		return err
+	}
+	start := 0
+	for _, end := range ends {
+		binary.BigEndian.PutUint32(buf[start+4:], entryCRC(f.gen, buf[start:end]))
+		start = end
+	}
+	if _, err := f.file.WriteAt(buf, f.pos); err != nil {
+		return fmt.Errorf("writing journal: %w", err)
+	}
+	if err := j.sync(f.file); err != nil {
+		return fmt.Errorf("syncing journal: %w", err)
+	}
+	f.pos += int64(len(buf))
+	return nil
+}
+
+// fileFor returns the active file, or the next one when it is full.
+func (j *journal) fileFor(n int64) (*journalFile, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.active != nil && j.active.pos+n <= j.fileSize {
+		return j.active, nil
+	}
+	if len(j.free) == 0 && j.count < journalMaxFiles {
+		f, err := j.create()
+		if err == nil {
+			err = j.fs.SyncDir(j.dir)
+		}
+		if err != nil {
+			return nil, err
+		}
+		j.free = append(j.free, f)
+	}
+	j.rotated()
+	if len(j.free) == 0 {
+		return nil, errJournalFull
+	}
+	f := j.free[0]
+	j.free = j.free[1:]
+	if j.active != nil {
+		j.used = append(j.used, j.active)
+	}
+	f.gen, f.pos = j.nextGen, journalHeader
+	j.nextGen++
+	if _, err := f.file.WriteAt(journalHead(f.gen), 0); err != nil {
+		return nil, fmt.Errorf("writing journal: %w", err)
+	}
+	j.active = f
+	return f, nil
+}
+
+func journalHead(gen uint64) []byte {
+	b := make([]byte, 0, journalHeader)
+	b = append(b, journalMagic...)
+	return binary.BigEndian.AppendUint64(b, gen)
+}
+
+// generation returns that of the file being written: a checkpoint begun now
+// covers all files before it.
+func (j *journal) generation() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.active == nil {
+		return j.nextGen
+	}
+	return j.active.gen
+}
+
+// release makes the files before the generation free.
+func (j *journal) release(gen uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.used = slices.DeleteFunc(j.used, func(f *journalFile) bool {
+		if f.gen >= gen {
+			return false
+		}
+		j.free = append(j.free, f)
+		return true
+	})
+}
+
+// close ends run, which writes what waits first.
+func (j *journal) close() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.closed = true
+	j.wake.Broadcast()
+}
+
+// closeFiles is called when run has ended.
+func (j *journal) closeFiles() error {
+	var errs []error
+	for _, f := range slices.Concat(j.used, j.free) {
+		errs = append(errs, f.file.Close())
+	}
+	if j.active != nil {
+		errs = append(errs, j.active.file.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// journalReader reads one journal file.
+type journalReader struct {
+	f    File
+	gen  uint64
+	size int64
+}
+
+// journaled is a batch as the journal gives it back.
+type journaled struct {
+	topic       [16]byte
+	partition   int32
+	incarnation uint32
+	batch       []byte
+}
+
+// readJournals returns the journals in the folder, oldest first; the caller
+// closes their files.
+func readJournals(fsys FS, dir string) ([]journalReader, error) {
+	entries, err := fsys.ReadDir(dir)
+	if notExist(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []journalReader
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), journalSuffix) {
+			continue
+		}
+		f, err := fsys.OpenFile(filepath.Join(dir, e.Name()), os.O_RDONLY, 0)
+		if err != nil {
+			return out, err
+		}
+		r, ok := newJournalReader(f)
+		if !ok {
+			_ = f.Close() // never used, or torn while it was made
+			continue
+		}
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b journalReader) int {
+		if a.gen < b.gen {
+			return -1
+		}
+		return 1
+	})
+	return out, nil
+}
+
+func newJournalReader(f File) (journalReader, bool) {
+	var head [journalHeader]byte
+	if _, err := f.ReadAt(head[:], 0); err != nil || string(head[:8]) != journalMagic {
+		return journalReader{}, false
+	}
+	size, err := f.Size()
+	return journalReader{f: f, gen: binary.BigEndian.Uint64(head[8:]), size: size}, err == nil
+}
+
+// each calls fn for every entry of the file's generation; the first that is
+// not ends the file.
+func (r journalReader) each(maxBatch int, fn func(journaled) error) error {
+	var head [4]byte
+	var buf []byte
+	for pos := int64(journalHeader); ; {
+		if _, err := r.f.ReadAt(head[:], pos); err != nil {
+			return notEOF(err)
+		}
+		n := int64(binary.BigEndian.Uint32(head[:]))
+		if n < journalEntryHead+headerSize || n > int64(journalEntryHead+maxBatch) || pos+n > r.size {
+			return nil
+		}
+		buf = slices.Grow(buf[:0], int(n))[:n]
+		if _, err := r.f.ReadAt(buf, pos); err != nil {
+			return notEOF(err)
+		}
+		if entryCRC(r.gen, buf) != binary.BigEndian.Uint32(buf[4:]) {
+			return nil
+		}
+		e := journaled{
+			topic:       [16]byte(buf[8:24]),
+			partition:   int32(binary.BigEndian.Uint32(buf[24:])),
+			incarnation: binary.BigEndian.Uint32(buf[28:]),
+			batch:       buf[journalEntryHead:],
+		}
+		if err := fn(e); err != nil {
+			return err
+		}
+		pos += n
+	}
+}
+
+func notEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}

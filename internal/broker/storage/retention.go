@@ -1,0 +1,219 @@
+package storage
+
+import (
+	"slices"
+	"time"
+)
+
+// SetBudget changes what all topics together may take; 0 is no limit. It
+// counts from the next round of retention.
+func (s *Store) SetBudget(bytes int64) { s.budget.Store(bytes) }
+
+// Size returns the bytes of all topics.
+func (s *Store) Size() int64 {
+	var n int64
+	for _, t := range s.Topics() {
+		for _, p := range t.Partitions() {
+			n += p.Size()
+		}
+	}
+	return n
+}
+
+// enforceRetention removes what is too old, too much, or over the budget, and
+// compacts what is to be compacted.
+func (s *Store) enforceRetention() {
+	now := s.now()
+	for _, t := range s.Topics() {
+		cfg := t.Config()
+		for _, p := range t.Partitions() {
+			p.retain(cfg, now)
+			if cfg.Compact {
+				p.compact(cfg, now)
+			}
+		}
+	}
+	s.enforceBudget()
+}
+
+// retain applies the topic's own limits to the partition.
+func (p *Partition) retain(cfg *Config, now time.Time) {
+	p.rollByAge(cfg, now)
+	segs := *p.segments.Load()
+	excess := int64(0)
+	if cfg.RetentionBytes >= 0 {
+		excess = p.Size() - cfg.RetentionBytes
+	}
+	oldest := now.Add(-cfg.Retention).UnixMilli()
+	n := 0
+	for _, s := range segs {
+		size := s.size.Load()
+		old := cfg.Delete && cfg.Retention >= 0 && size > 0 && s.maxTime.Load() < oldest && s.maxTime.Load() >= 0
+		// Whole segments go while there is more than one segment too much.
+		much := cfg.Delete && cfg.RetentionBytes >= 0 && size > 0 && excess >= size
+		deleted := s.end.Load() <= p.start.Load() && size > 0
+		if !old && !much && !deleted {
+			break
+		}
+		excess -= size
+		n++
+	}
+	if n > 0 {
+		p.remove(n, "retention")
+	}
+}
+
+// rollByAge starts a new segment when the active one holds something and is
+// too old to be written on, so that it can go.
+func (p *Partition) rollByAge(cfg *Config, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.writable() != nil || p.active == nil || p.active.size.Load() == 0 {
+		return
+	}
+	newest := time.UnixMilli(p.active.maxTime.Load())
+	limit := cfg.SegmentAge
+	if cfg.Delete && cfg.Retention >= 0 {
+		limit = min(limit, cfg.Retention)
+	}
+	deleted := p.active.end.Load() <= p.start.Load()
+	if (now.Sub(newest) <= limit || newest.UnixMilli() < 0) && !deleted {
+		return
+	}
+	p.rollOrFail()
+}
+
+func (p *Partition) rollOrFail() {
+	if err := p.roll(); err != nil {
+		p.fail(err)
+		return
+	}
+	p.store.dirty.Store(true)
+}
+
+// remove deletes the first n segments, as far as a checkpoint has passed them:
+// the active one and what recovery still needs stay. It returns the bytes it
+// freed.
+func (p *Partition) remove(n int, why string) int64 {
+	p.syncMu.Lock()
+	p.mu.Lock()
+	segs := *p.segments.Load()
+	n = min(n, len(segs))
+	for n > 0 && (segs[n-1] == p.active || segs[n-1].end.Load() > p.point.Next || slices.Contains(p.sealed, segs[n-1])) {
+		n--
+	}
+	if n == 0 || p.closed || p.offline != nil {
+		p.mu.Unlock()
+		p.syncMu.Unlock()
+		return 0
+	}
+	gone := segs[:n]
+	rest := slices.Clone(segs[n:])
+	p.segments.Store(&rest)
+	p.start.Store(max(p.start.Load(), rest[0].base))
+	p.mu.Unlock()
+	p.syncMu.Unlock()
+
+	var freed int64
+	for _, s := range gone {
+		freed += s.size.Load()
+		if err := removeSegment(p.store.fs, s.path); err != nil {
+			p.store.log.Warn("removing segment", "segment", s.path, "error", err)
+		}
+	}
+	if f := p.store.cfg.Events.Removed; f != nil {
+		f(p.topic.Name, freed, why)
+	}
+	return freed
+}
+
+// removeSegment removes the log first: an index alone is nothing.
+func removeSegment(fsys FS, path string) error {
+	if err := fsys.Remove(path + logSuffix); err != nil && !notExist(err) {
+		return err
+	}
+	if err := fsys.Remove(path + indexSuffix); err != nil && !notExist(err) {
+		return err
+	}
+	return nil
+}
+
+// enforceBudget removes the oldest segments of all topics until they fit:
+// first of topics with an ordinary budget, then of those that come last.
+func (s *Store) enforceBudget() {
+	limit := s.budget.Load()
+	if limit <= 0 {
+		return
+	}
+	excess := s.Size() - limit
+	for _, class := range []Budget{BudgetNormal, BudgetLast} {
+		for excess > 0 {
+			freed := s.removeOldest(class)
+			if freed == 0 {
+				break
+			}
+			excess -= freed
+		}
+	}
+}
+
+// removeOldest removes the oldest segment of the class, and returns its size;
+// 0 when there is nothing to remove now. A partition with one segment only is
+// given a second, so that the first can go in the next round.
+func (s *Store) removeOldest(class Budget) int64 {
+	var oldest *Partition
+	var age int64
+	for _, t := range s.Topics() {
+		if t.Internal || t.Config().Budget != class {
+			continue
+		}
+		for _, p := range t.Partitions() {
+			segs := *p.segments.Load()
+			if len(segs) == 0 || segs[0].size.Load() == 0 {
+				continue
+			}
+			if m := segs[0].maxTime.Load(); oldest == nil || m < age {
+				oldest, age = p, m
+			}
+		}
+	}
+	if oldest == nil {
+		return 0
+	}
+	if freed := oldest.remove(1, "budget"); freed > 0 {
+		return freed
+	}
+	oldest.mu.Lock()
+	defer oldest.mu.Unlock()
+	segs := *oldest.segments.Load()
+	if oldest.writable() == nil && len(segs) > 0 && segs[0] == oldest.active && oldest.active.size.Load() > 0 {
+		oldest.rollOrFail()
+	}
+	return 0
+}
+
+// DeleteBefore removes the records before the offset; -1 is the high
+// watermark. It is durable when DeleteBefore returns the new first offset.
+func (p *Partition) DeleteBefore(offset int64) (int64, error) {
+	p.mu.Lock()
+	high := p.high.Load().offset
+	if offset == -1 {
+		offset = high
+	}
+	err := p.writable()
+	if err == nil && (offset < 0 || offset > high) {
+		err = ErrOffsetOutOfRange
+	}
+	if err == nil {
+		p.start.Store(max(p.start.Load(), offset))
+		p.store.dirty.Store(true)
+	}
+	p.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	if err := p.store.checkpoint(); err != nil {
+		return 0, err
+	}
+	return p.start.Load(), nil
+}

@@ -1,0 +1,318 @@
+package storage
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options says how a store works.
+type Options struct {
+	Dir     string
+	FS      FS // nil: OS
+	Log     *slog.Logger
+	Relaxed bool // acknowledge what is written, not yet synced
+	// Budget is what all topics together may take on the disk; 0: no limit.
+	Budget int64
+	// MinFree is the free space below which writes are refused.
+	MinFree int64
+	// JournalBytes is the size of one journal file; 0: 16 MiB.
+	JournalBytes int64
+	// JournalMaxBatch is the largest batch that takes the way through the
+	// journal; 0: 128 KiB. A negative one switches the journal off.
+	JournalMaxBatch int
+	// Checkpoint is how often the recovery point moves; 0: 5 s.
+	Checkpoint time.Duration
+	// Retention is how often retention looks; 0: 3 s.
+	Retention time.Duration
+	// Reopen is how long an offline partition waits for a try; 0: 1 s.
+	Reopen time.Duration
+	Events Events
+	Now    func() time.Time // nil: time.Now
+}
+
+// Events is what the store tells its owner. Every function may be nil; none
+// may block or call the store.
+type Events struct {
+	Synced  func(d time.Duration, err error) // one fdatasync of data or journal
+	Offline func(topic string, partition int32, err error)
+	Online  func(topic string, partition int32)
+	Corrupt func(topic string, partition int32, file string, pos int64)
+	Removed func(topic string, bytes int64, why string)
+	// Full tells when the free-disk guard begins to refuse writes, and ends.
+	Full func(full bool, free uint64)
+}
+
+// Store is a data folder of topics.
+type Store struct {
+	cfg     Options
+	fs      FS
+	log     *slog.Logger
+	journal journal
+	budget  atomic.Int64
+	running sync.WaitGroup // syncs of partitions
+
+	mu     sync.RWMutex // the set of topics; also held while it changes on disk
+	byName map[string]*Topic
+	byID   map[[16]byte]*Topic
+	meta   storeDocument
+	unlock func() error
+
+	flushMu      sync.Mutex // one checkpoint at a time; before any lock of a partition
+	checkpointMu sync.Mutex // its document; waits for no disk but that of the document
+	journalFloor atomic.Uint64
+	scanAll      bool          // there is no checkpoint to start from
+	checkpointed chan struct{} // asks for a checkpoint
+	dirty        atomic.Bool
+	guard        guard
+
+	corruptMu sync.Mutex
+	corrupt   map[corruptPlace]struct{}
+}
+
+// storeDocument is the folder's file store.json.
+type storeDocument struct {
+	ClusterID string `json:"cluster_id"`
+	// NextProducerID is above every producer id that was ever given away.
+	NextProducerID int64 `json:"next_producer_id"`
+	given          int64
+}
+
+const (
+	storeFile    = "store.json"
+	storeKind    = "store"
+	storeVersion = 1
+)
+
+// New returns a store that has not touched the disk.
+func New(o Options) *Store {
+	if o.FS == nil {
+		o.FS = OS{}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.JournalBytes == 0 {
+		o.JournalBytes = 16 << 20
+	}
+	if o.JournalMaxBatch == 0 {
+		o.JournalMaxBatch = 128 << 10
+	}
+	setDefault(&o.Checkpoint, 5*time.Second)
+	setDefault(&o.Retention, 3*time.Second)
+	setDefault(&o.Reopen, time.Second)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Store{
+		cfg: o, fs: o.FS, log: o.Log,
+		byName:       map[string]*Topic{},
+		byID:         map[[16]byte]*Topic{},
+		checkpointed: make(chan struct{}, 1),
+		corrupt:      map[corruptPlace]struct{}{},
+	}
+	s.budget.Store(o.Budget)
+	s.journal = journal{
+		fs: s.fs, dir: filepath.Join(o.Dir, "journal"), fileSize: o.JournalBytes,
+		sync: s.syncFile, rotated: s.askCheckpoint,
+		failed: func(err error) { s.log.Error("journal is out of use until restart", "error", err) },
+	}
+	return s
+}
+
+func setDefault(d *time.Duration, v time.Duration) {
+	if *d == 0 {
+		*d = v
+	}
+}
+
+func (s *Store) topicsDir() string { return filepath.Join(s.cfg.Dir, "topics") }
+func (s *Store) trashDir() string  { return filepath.Join(s.cfg.Dir, "trash") }
+func (s *Store) now() time.Time    { return s.cfg.Now() }
+
+// Open reads the folder and recovers what a crash left; it makes the folder
+// when there is none. After an error nothing is held.
+func (s *Store) Open() (err error) {
+	for _, dir := range []string{s.cfg.Dir, s.topicsDir(), s.trashDir()} {
+		if err := s.fs.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("making data folder: %w", err)
+		}
+	}
+	if s.unlock, err = lockDir(s.cfg.Dir); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.unlock())
+		}
+	}()
+	if err := s.openMeta(); err != nil {
+		return err
+	}
+	if err := s.loadTopics(); err != nil {
+		return err
+	}
+	if err := s.recover(); err != nil {
+		return err
+	}
+	s.guard.measure(s)
+	return nil
+}
+
+func (s *Store) openMeta() error {
+	path := filepath.Join(s.cfg.Dir, storeFile)
+	err := readDocument(s.fs, path, storeKind, storeVersion, &s.meta)
+	if notExist(err) {
+		id := newID()
+		s.meta = storeDocument{ClusterID: base64.RawURLEncoding.EncodeToString(id[:]), NextProducerID: 1}
+		err = writeDocument(s.fs, path, storeKind, storeVersion, &s.meta)
+	}
+	s.meta.given = s.meta.NextProducerID
+	return err
+}
+
+// ClusterID is this log's own, made once.
+func (s *Store) ClusterID() string { return s.meta.ClusterID }
+
+// ProducerID returns an id that was never given before, even before a crash.
+func (s *Store) ProducerID() (int64, error) {
+	const block = 1000
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.meta.given >= s.meta.NextProducerID {
+		next := s.meta
+		next.NextProducerID += block
+		if err := writeDocument(s.fs, filepath.Join(s.cfg.Dir, storeFile), storeKind, storeVersion, &next); err != nil {
+			return 0, err
+		}
+		s.meta = next
+	}
+	id := s.meta.given
+	s.meta.given++
+	return id, nil
+}
+
+// Run does what an open store does beside appends and reads, until ctx ends;
+// then it makes everything durable and closes the files.
+func (s *Store) Run(ctx context.Context) error {
+	var journal sync.WaitGroup
+	journal.Go(s.journal.run)
+	checkpoint := time.NewTicker(s.cfg.Checkpoint)
+	retention := time.NewTicker(s.cfg.Retention)
+	reopen := time.NewTicker(s.cfg.Reopen)
+	defer checkpoint.Stop()
+	defer retention.Stop()
+	defer reopen.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-checkpoint.C:
+			s.checkpointIfDirty()
+		case <-s.checkpointed:
+			s.checkpointIfDirty()
+		case <-retention.C:
+			s.enforceRetention()
+		case <-reopen.C:
+			s.guard.measure(s)
+			s.reopenOffline()
+		}
+	}
+	s.journal.close()
+	journal.Wait()
+	s.running.Wait()
+	return s.close()
+}
+
+func (s *Store) close() error {
+	err := s.checkpoint()
+	for _, t := range s.Topics() {
+		for _, p := range t.Partitions() {
+			err = errors.Join(err, p.close())
+		}
+	}
+	return errors.Join(err, s.journal.closeFiles(), s.unlock())
+}
+
+// close fails what still waits and closes the partition's files.
+func (p *Partition) close() error {
+	p.syncMu.Lock()
+	defer p.syncMu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	p.failPending(ErrClosed)
+	return p.closeFiles()
+}
+
+func (p *Partition) closeFiles() error {
+	var errs []error
+	for _, sg := range p.sealed {
+		errs = append(errs, sg.close())
+	}
+	if p.active != nil {
+		errs = append(errs, p.active.close())
+	}
+	return errors.Join(errs...)
+}
+
+// syncFile is fdatasync, measured.
+func (s *Store) syncFile(f File) error {
+	if s.cfg.Events.Synced == nil {
+		return f.Sync()
+	}
+	start := time.Now()
+	err := f.Sync()
+	s.cfg.Events.Synced(time.Since(start), err)
+	return err
+}
+
+func (s *Store) askCheckpoint() {
+	select {
+	case s.checkpointed <- struct{}{}:
+	default:
+	}
+}
+
+// wentOffline is told once each time a partition fails.
+func (s *Store) wentOffline(p *Partition, err error) {
+	s.log.Error("partition is offline", "topic", p.topic.Name, "partition", p.index, "error", err)
+	if f := s.cfg.Events.Offline; f != nil {
+		f(p.topic.Name, p.index, err)
+	}
+}
+
+type corruptPlace struct {
+	path string
+	pos  int64
+}
+
+// sawCorrupt reports a bad place once.
+func (s *Store) sawCorrupt(p *Partition, sg *segment, pos int64) {
+	const remembered = 1000
+	place := corruptPlace{path: sg.path, pos: pos}
+	s.corruptMu.Lock()
+	_, known := s.corrupt[place]
+	if !known && len(s.corrupt) < remembered {
+		s.corrupt[place] = struct{}{}
+	}
+	s.corruptMu.Unlock()
+	if known {
+		return
+	}
+	s.log.Error("corrupt batch", "file", sg.path+logSuffix, "position", pos, "topic", p.topic.Name, "partition", p.index)
+	if f := s.cfg.Events.Corrupt; f != nil {
+		f(p.topic.Name, p.index, sg.path+logSuffix, pos)
+	}
+}
+
+// Dir is the data folder.
+func (s *Store) Dir() string { return s.cfg.Dir }

@@ -1,0 +1,70 @@
+package storage
+
+import "os"
+
+// OffsetForTime returns the offset and the timestamp of the first record that
+// is not older than ms (milliseconds since 1970); -1, -1 when there is none.
+func (p *Partition) OffsetForTime(ms int64) (offset, timestamp int64, err error) {
+	p.filesMu.RLock()
+	defer p.filesMu.RUnlock()
+	high := p.high.Load()
+	for _, s := range *p.segments.Load() {
+		if s.maxTime.Load() < ms || s.end.Load() <= p.start.Load() {
+			continue
+		}
+		offset, timestamp, err = p.searchTime(s, s.visible(high), func(t int64) bool { return t >= ms })
+		if err != nil || offset >= 0 {
+			return offset, timestamp, err
+		}
+	}
+	return -1, -1, nil
+}
+
+// MaxTimestamp returns the largest timestamp and the offset of its record;
+// -1, -1 when there is none.
+func (p *Partition) MaxTimestamp() (offset, timestamp int64, err error) {
+	p.filesMu.RLock()
+	defer p.filesMu.RUnlock()
+	high := p.high.Load()
+	var newest *segment
+	for _, s := range *p.segments.Load() {
+		if s.visible(high) > 0 && (newest == nil || s.maxTime.Load() > newest.maxTime.Load()) {
+			newest = s
+		}
+	}
+	if newest == nil {
+		return -1, -1, nil
+	}
+	latest := newest.maxTime.Load()
+	return p.searchTime(newest, newest.visible(high), func(t int64) bool { return t >= latest })
+}
+
+func (p *Partition) searchTime(s *segment, limit int64, want func(int64) bool) (offset, timestamp int64, err error) {
+	f, err := p.store.fs.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
+	if notExist(err) {
+		return -1, -1, nil
+	}
+	if err != nil {
+		return -1, -1, err
+	}
+	defer f.Close()
+	var pos int64
+	if x, err := openIndex(p.store.fs, s.path+indexSuffix, s.base); err == nil {
+		pos = x.before(func(e indexEntry) bool { return want(e.maxTime) })
+		_ = x.close() // read only
+	}
+	offset, timestamp = -1, -1
+	_, err = walk(f, pos, limit, func(_ int64, b []byte, h *header, good bool) (bool, error) {
+		if !good || !want(h.maxTime) {
+			return true, nil
+		}
+		err := eachRecord(b, h, func(r *Record) bool {
+			if want(r.Time) && r.Offset >= p.start.Load() {
+				offset, timestamp = r.Offset, r.Time
+			}
+			return offset < 0
+		})
+		return offset < 0, err
+	})
+	return offset, timestamp, err
+}

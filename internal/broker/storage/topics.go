@@ -1,0 +1,235 @@
+package storage
+
+import (
+	"cmp"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+)
+
+// Topics returns all topics by name.
+func (s *Store) Topics() []*Topic {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := make([]*Topic, 0, len(s.byName))
+	for _, t := range s.byName {
+		out = append(out, t)
+	}
+	slices.SortFunc(out, func(a, b *Topic) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+// Topic returns the topic of the name, nil when there is none.
+func (s *Store) Topic(name string) *Topic {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.byName[name]
+}
+
+// TopicByID returns the topic of the ID, nil when there is none.
+func (s *Store) TopicByID(id [16]byte) *Topic {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.byID[id]
+}
+
+// TopicSpec is a topic to be created.
+type TopicSpec struct {
+	Name       string
+	Partitions int
+	Config     map[string]string
+	Internal   bool // the broker's own
+}
+
+// CheckTopic says whether the topic could be created.
+func (s *Store) CheckTopic(spec TopicSpec) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, err := s.checkTopic(spec)
+	return err
+}
+
+func (s *Store) checkTopic(spec TopicSpec) (*Config, error) {
+	if err := CheckName(spec.Name); err != nil {
+		return nil, err
+	}
+	if s.byName[spec.Name] != nil {
+		return nil, ErrTopicExists
+	}
+	if spec.Partitions < 1 || spec.Partitions > maxPartitions || s.countPartitions()+spec.Partitions > maxAll {
+		return nil, ErrInvalidPartitions
+	}
+	return ParseConfig(spec.Config)
+}
+
+func (s *Store) countPartitions() int {
+	n := 0
+	for _, t := range s.byName {
+		n += len(t.Partitions())
+	}
+	return n
+}
+
+// Create makes a topic; it is durable when Create returns. Folders of its
+// partitions are made when something is appended to them.
+func (s *Store) Create(spec TopicSpec) (*Topic, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cfg, err := s.checkTopic(spec)
+	if err != nil {
+		return nil, err
+	}
+	t := &Topic{Name: spec.Name, ID: newID(), Internal: spec.Internal, store: s}
+	t.config.Store(cfg)
+	t.grow(spec.Partitions)
+	aside := filepath.Join(s.trashDir(), hex.EncodeToString(t.ID[:]))
+	err = s.fs.MkdirAll(aside, 0o700)
+	if err == nil {
+		err = t.write(aside, spec.Partitions, cfg)
+	}
+	if err == nil {
+		err = s.fs.Rename(aside, t.dir())
+	}
+	if err == nil {
+		err = s.fs.SyncDir(s.topicsDir())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("creating topic %s: %w", spec.Name, err)
+	}
+	s.byName[t.Name], s.byID[t.ID] = t, t
+	return t, nil
+}
+
+// Delete removes a topic with all its records; it is durable when Delete
+// returns.
+func (s *Store) Delete(name string) error {
+	t, trash, err := s.detach(name)
+	if err != nil {
+		return err
+	}
+	for _, p := range t.Partitions() {
+		if err := p.close(); err != nil {
+			s.log.Warn("closing deleted partition", "topic", name, "partition", p.index, "error", err)
+		}
+		if p.Offline() != nil {
+			s.backOnline(p)
+		}
+	}
+	if err := s.fs.RemoveAll(trash); err != nil { // the next start tries again
+		s.log.Warn("removing deleted topic", "topic", name, "error", err)
+	}
+	return nil
+}
+
+func (s *Store) detach(name string) (*Topic, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.byName[name]
+	if t == nil {
+		return nil, "", ErrUnknownTopic
+	}
+	trash := filepath.Join(s.trashDir(), hex.EncodeToString(t.ID[:]))
+	if err := s.fs.Rename(t.dir(), trash); err != nil {
+		return nil, "", fmt.Errorf("deleting topic %s: %w", name, err)
+	}
+	if err := errors.Join(s.fs.SyncDir(s.topicsDir()), s.fs.SyncDir(s.trashDir())); err != nil {
+		return nil, "", fmt.Errorf("deleting topic %s: %w", name, err)
+	}
+	delete(s.byName, name)
+	delete(s.byID, t.ID)
+	return t, trash, nil
+}
+
+// Grow gives the topic more partitions.
+func (s *Store) Grow(name string, partitions int, dryRun bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.byName[name]
+	if t == nil {
+		return ErrUnknownTopic
+	}
+	have := len(t.Partitions())
+	if partitions <= have || partitions > maxPartitions || s.countPartitions()+partitions-have > maxAll {
+		return fmt.Errorf("%w: there are %d", ErrInvalidPartitions, have)
+	}
+	if dryRun {
+		return nil
+	}
+	if err := t.write(t.dir(), partitions, t.Config()); err != nil {
+		return err
+	}
+	t.grow(partitions)
+	return nil
+}
+
+// SetConfig replaces what is set of a topic's configuration by what change
+// makes of it.
+func (s *Store) SetConfig(name string, dryRun bool, change func(set map[string]string) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.byName[name]
+	if t == nil {
+		return ErrUnknownTopic
+	}
+	set := t.Config().Set()
+	if set == nil {
+		set = map[string]string{}
+	}
+	if err := change(set); err != nil {
+		return err
+	}
+	cfg, err := ParseConfig(set)
+	if err != nil || dryRun {
+		return err
+	}
+	if err := t.write(t.dir(), len(t.Partitions()), cfg); err != nil {
+		return err
+	}
+	t.config.Store(cfg)
+	return nil
+}
+
+// makePartitionDir makes the folder for the first segment, unless the topic
+// has just been deleted.
+func (s *Store) makePartitionDir(p *Partition) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.byID[p.topic.ID] != p.topic {
+		return ErrClosed
+	}
+	if err := s.fs.MkdirAll(p.dir, 0o700); err != nil {
+		return err
+	}
+	return s.fs.SyncDir(p.topic.dir())
+}
+
+// loadTopics reads all topics and empties the trash.
+func (s *Store) loadTopics() error {
+	trash, err := s.fs.ReadDir(s.trashDir())
+	if err != nil {
+		return err
+	}
+	for _, e := range trash {
+		if err := s.fs.RemoveAll(filepath.Join(s.trashDir(), e.Name())); err != nil {
+			return fmt.Errorf("emptying trash: %w", err)
+		}
+	}
+	entries, err := s.fs.ReadDir(s.topicsDir())
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		t, err := readTopic(s, filepath.Join(s.topicsDir(), e.Name()))
+		if errors.Is(err, ErrFormat) {
+			return err
+		}
+		if err != nil { // the rest of the log is still worth having
+			s.log.Error("topic is left out", "name", e.Name(), "error", err)
+			continue
+		}
+		s.byName[t.Name], s.byID[t.ID] = t, t
+	}
+	return nil
+}

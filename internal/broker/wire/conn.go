@@ -1,0 +1,252 @@
+package wire
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/decodersring/decoder/internal/broker/groups"
+)
+
+// maxPipelined is how many requests of a connection may be begun and not yet
+// answered. Clients keep five or fewer.
+const maxPipelined = 16
+
+// conn is one client's connection.
+type conn struct {
+	server   *Server
+	net      net.Conn
+	remote   bool
+	host     string
+	signedIn bool
+	user     string
+	sasl     exchange // between handshake and the end of sign-in
+}
+
+// reply is the second half of a request: it may wait, and returns the
+// response, or nil when none is wanted.
+type reply func(context.Context) kmsg.Response
+
+// answered is a reply that is there already.
+func answered(r kmsg.Response) reply {
+	return func(context.Context) kmsg.Response { return r }
+}
+
+// pending is a request that has been begun.
+type pending struct {
+	correlationID int32
+	key           int16
+	begun         time.Time
+	reply         reply
+}
+
+func (c *conn) serve(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = c.net.Close() })
+	defer stop()
+	out := make(chan pending, maxPipelined)
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		defer cancel() // ends the reader too
+		c.report(c.write(ctx, out))
+	})
+	c.report(c.read(ctx, out))
+	close(out)
+	cancel() // nobody is there to wait for
+	writer.Wait()
+}
+
+// report logs why a connection ended, unless that is ordinary.
+func (c *conn) report(err error) {
+	ordinary := err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.Canceled)
+	if !ordinary {
+		c.server.cfg.Log.Warn("connection ended", "peer", c.host, "user", c.user, "error", err)
+	}
+}
+
+// recovered turns a panic into an error: one bad request ends one connection.
+func (c *conn) recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("panic: %v", r)
+		c.server.cfg.Log.Error("request handler panicked", "panic", r, "stack", string(debug.Stack()))
+	}
+}
+
+func (c *conn) read(ctx context.Context, out chan<- pending) (err error) {
+	defer c.recovered(&err)
+	if c.remote {
+		if err := c.handshake(ctx); err != nil {
+			return err
+		}
+	}
+	r := bufio.NewReaderSize(c.net, 16<<10)
+	for {
+		if err := c.next(ctx, r, out); err != nil {
+			return err
+		}
+	}
+}
+
+// handshake finishes TLS; a verified client certificate is a sign-in.
+func (c *conn) handshake(ctx context.Context) error {
+	if err := c.net.SetDeadline(time.Now().Add(c.server.cfg.SignInTimeout)); err != nil {
+		return err
+	}
+	c.signedIn = c.server.cfg.SignIn == nil
+	t, ok := c.net.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	if err := t.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("shaking hands: %w", err)
+	}
+	if chains := t.ConnectionState().VerifiedChains; len(chains) > 0 {
+		c.signedIn, c.user = true, chains[0][0].Subject.CommonName
+	}
+	return nil
+}
+
+// next reads one request, begins it and hands it to the writer.
+func (c *conn) next(ctx context.Context, r *bufio.Reader, out chan<- pending) error {
+	if c.remote && c.signedIn {
+		if err := c.net.SetReadDeadline(time.Now().Add(c.server.cfg.IdleTimeout)); err != nil {
+			return err
+		}
+	}
+	head, err := r.Peek(8)
+	if err != nil {
+		return err
+	}
+	if c.remote && c.signedIn {
+		if err := c.net.SetReadDeadline(time.Now().Add(c.server.cfg.StallTimeout)); err != nil {
+			return err
+		}
+	}
+	size, key := int(int32(binary.BigEndian.Uint32(head))), int16(binary.BigEndian.Uint16(head[4:]))
+	if size < minFrame || size > c.limit(key) {
+		return fmt.Errorf("%w: %d bytes for request key %d", errFrame, size, key)
+	}
+	if size > maxPlain {
+		c.server.memory.take(int64(size))
+		defer c.server.memory.give(int64(size))
+	}
+	if _, err := r.Discard(4); err != nil {
+		return err
+	}
+	buf := frames.Get().(*[]byte)
+	*buf, err = readFrame(r, *buf, size)
+	if err != nil {
+		return err
+	}
+	p, reuse, err := c.begin(ctx, *buf)
+	if reuse && cap(*buf) <= keepFrame {
+		frames.Put(buf)
+	}
+	if err != nil {
+		return err
+	}
+	select {
+	case out <- p:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// keepFrame is the largest buffer kept for the next request.
+const keepFrame = 2 << 20
+
+var frames = sync.Pool{New: func() any { return new([]byte) }}
+
+// limit is how long a frame may be: short before sign-in, long only where
+// records are in it.
+func (c *conn) limit(key int16) int {
+	switch {
+	case !c.signedIn:
+		return maxUnsigned
+	case key == int16(kmsg.Produce):
+		return c.server.cfg.MaxRequestBytes
+	default:
+		return maxPlain
+	}
+}
+
+// begin starts a request. reuse says that nothing refers to the frame any
+// more.
+func (c *conn) begin(ctx context.Context, frame []byte) (p pending, reuse bool, err error) {
+	h, body, err := parseHead(frame)
+	if err != nil {
+		return p, false, err
+	}
+	p = pending{correlationID: h.correlationID, key: h.key, begun: time.Now()}
+	if h.key == int16(kmsg.ApiVersions) && h.version > c.server.apis[h.key].max {
+		p.reply = answered(c.server.tooNew())
+		return p, false, nil
+	}
+	a, ok := c.server.apis[h.key]
+	if !ok || h.version < a.min || h.version > a.max {
+		return p, false, fmt.Errorf("%w: key %d version %d is not served", errFrame, h.key, h.version)
+	}
+	if !c.signedIn && !a.unsigned {
+		return p, false, fmt.Errorf("%w: request key %d before sign-in", errSignIn, h.key)
+	}
+	req, err := parseRequest(h, body)
+	if err != nil {
+		return p, false, err
+	}
+	p.reply = a.handle(request{conn: c, ctx: ctx, clientID: h.clientID}, req)
+	return p, a.reuse, nil
+}
+
+// request is what a handler knows of who asks.
+type request struct {
+	*conn
+	ctx      context.Context
+	clientID string
+}
+
+func (r request) client() groups.Client { return groups.Client{ID: r.clientID, Host: "/" + r.host} }
+
+func (c *conn) write(ctx context.Context, out <-chan pending) (err error) {
+	defer c.recovered(&err)
+	var buf []byte
+	for p := range out {
+		resp := p.reply(ctx)
+		c.server.cfg.Metrics.Request(p.key, time.Since(p.begun))
+		if resp == nil {
+			continue
+		}
+		if ctx.Err() != nil {
+			return nil // what waited was cut short: no answer is better
+		}
+		buf = appendResponse(buf[:0], p.correlationID, resp)
+		if c.remote {
+			if err := c.net.SetWriteDeadline(time.Now().Add(c.server.cfg.StallTimeout)); err != nil {
+				return err
+			}
+		}
+		if _, err := c.net.Write(buf); err != nil {
+			return err
+		}
+		if cap(buf) > keepFrame {
+			buf = nil
+		}
+		if end, ok := resp.(*kmsg.SASLAuthenticateResponse); ok && end.ErrorCode != 0 {
+			return errSignIn
+		}
+	}
+	return nil
+}

@@ -1,0 +1,192 @@
+package wire
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/decodersring/decoder/internal/broker/code"
+	"github.com/decodersring/decoder/internal/broker/storage"
+)
+
+const (
+	// maxFetch bounds one answer, beside a single larger batch.
+	maxFetch = 4 << 20
+	// maxFetchWait bounds a long poll.
+	maxFetchWait = 5 * time.Minute
+	// byTopicID is the version of Fetch that names topics by ID.
+	byTopicID = 13
+)
+
+// fetching is one partition of a fetch request.
+type fetching struct {
+	partition *storage.Partition
+	req       *kmsg.FetchRequestTopicPartition
+	resp      kmsg.FetchResponseTopicPartition
+}
+
+// fetch answers when there is enough to read, or something has gone wrong, or
+// the time is up. Sessions are not kept: session id 0 tells the client so.
+func fetch(r request, req *kmsg.FetchRequest) reply {
+	return func(ctx context.Context) kmsg.Response {
+		f := fetchCall{request: r, req: req}
+		f.resolve()
+		if !f.ready() {
+			f.wait(ctx)
+		}
+		return f.answer()
+	}
+}
+
+type fetchCall struct {
+	request
+	req    *kmsg.FetchRequest
+	topics [][]fetching // as in the request
+	failed bool
+}
+
+// resolve finds the partitions and checks the offsets.
+func (f *fetchCall) resolve() {
+	f.topics = make([][]fetching, len(f.req.Topics))
+	for i := range f.req.Topics {
+		rt := &f.req.Topics[i]
+		var t *storage.Topic
+		unknown := code.UnknownTopicOrPartition
+		if f.req.Version >= byTopicID {
+			t, unknown = f.server.store.TopicByID(rt.TopicID), code.UnknownTopicID
+		} else {
+			t = f.server.store.Topic(rt.Topic)
+		}
+		f.topics[i] = make([]fetching, len(rt.Partitions))
+		for j := range rt.Partitions {
+			p := &f.topics[i][j]
+			p.req = &rt.Partitions[j]
+			p.resp.Default()
+			p.resp.Partition = p.req.Partition
+			p.resp.ErrorCode = unknown
+			if t != nil {
+				p.resolve(t)
+			}
+			f.failed = f.failed || p.resp.ErrorCode != code.None
+		}
+	}
+}
+
+func (p *fetching) resolve(t *storage.Topic) {
+	p.resp.ErrorCode = code.UnknownTopicOrPartition
+	if p.partition = t.Partition(p.req.Partition); p.partition == nil {
+		return
+	}
+	p.resp.ErrorCode = checkEpoch(p.req.CurrentLeaderEpoch)
+	if o := p.req.FetchOffset; p.resp.ErrorCode == code.None && (o < p.partition.Start() || o > p.partition.High()) {
+		p.resp.ErrorCode = code.OffsetOutOfRange
+	}
+}
+
+// checkEpoch compares the leader epoch a client knows with the only one.
+func checkEpoch(epoch int32) int16 {
+	switch {
+	case epoch < 0 || epoch == storage.LeaderEpoch:
+		return code.None
+	case epoch > storage.LeaderEpoch:
+		return code.UnknownLeaderEpoch
+	default:
+		return code.FencedLeaderEpoch
+	}
+}
+
+// ready says whether to answer now.
+func (f *fetchCall) ready() bool {
+	if f.failed {
+		return true
+	}
+	want := int64(f.req.MinBytes)
+	f.each(func(p *fetching) {
+		if want > 0 {
+			want -= p.partition.Available(p.req.FetchOffset, want)
+		}
+	})
+	return want <= 0
+}
+
+func (f *fetchCall) each(fn func(*fetching)) {
+	for i := range f.topics {
+		for j := range f.topics[i] {
+			if p := &f.topics[i][j]; p.resp.ErrorCode == code.None {
+				fn(p)
+			}
+		}
+	}
+}
+
+// wait returns when ready, or when the time is up.
+func (f *fetchCall) wait(ctx context.Context) {
+	d := min(time.Duration(max(f.req.MaxWaitMillis, 0))*time.Millisecond, maxFetchWait)
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	changed := make(chan struct{}, 1)
+	f.each(func(p *fetching) { p.partition.Watch(changed) })
+	defer f.each(func(p *fetching) { p.partition.Unwatch(changed) })
+	for !f.ready() {
+		select {
+		case <-changed:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// answer reads what there is.
+func (f *fetchCall) answer() kmsg.Response {
+	resp := f.req.ResponseKind().(*kmsg.FetchResponse)
+	left := min(int(max(f.req.MaxBytes, 0)), maxFetch)
+	first := true
+	for i := range f.topics {
+		rt := kmsg.NewFetchResponseTopic()
+		rt.Topic, rt.TopicID = f.req.Topics[i].Topic, f.req.Topics[i].TopicID
+		for j := range f.topics[i] {
+			p := &f.topics[i][j]
+			if p.resp.ErrorCode == code.None && left > 0 {
+				n := f.read(p, left, first)
+				left -= n
+				first = first && n == 0
+			}
+			p.watermarks()
+			rt.Partitions = append(rt.Partitions, p.resp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp
+}
+
+// read fills one partition with max bytes at most. Only the first of an answer
+// may be larger, when its first batch is.
+func (f *fetchCall) read(p *fetching, left int, first bool) int {
+	want := min(left, int(max(p.req.PartitionMaxBytes, 0)))
+	b, err := p.partition.Read(nil, p.req.FetchOffset, want)
+	if err != nil {
+		p.resp.ErrorCode = errorCode(err)
+		return 0
+	}
+	if len(b) > want && !first {
+		return 0 // it comes first another time
+	}
+	p.resp.RecordBatches = b
+	f.server.cfg.Metrics.Fetched(p.partition.Topic().Name, len(b))
+	return len(b)
+}
+
+func (p *fetching) watermarks() {
+	if p.resp.RecordBatches == nil {
+		p.resp.RecordBatches = []byte{}
+	}
+	if p.partition == nil {
+		p.resp.HighWatermark = -1
+		return
+	}
+	high := p.partition.High()
+	p.resp.HighWatermark, p.resp.LastStableOffset, p.resp.LogStartOffset = high, high, p.partition.Start()
+}

@@ -1,0 +1,156 @@
+package wire
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/decodersring/decoder/internal/broker/code"
+	"github.com/decodersring/decoder/internal/broker/storage"
+)
+
+// firstRecordBatch is the version of Produce that carries record batches.
+const firstRecordBatch = 3
+
+// appended is one batch of a produce request and its fate.
+type appended struct {
+	resp   *kmsg.ProduceResponseTopicPartition
+	commit *storage.Commit
+}
+
+// produce appends every batch at once, and answers when all are durable.
+func produce(r request, req *kmsg.ProduceRequest) reply {
+	resp := req.ResponseKind().(*kmsg.ProduceResponse)
+	var waiting []appended
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		rt := kmsg.NewProduceResponseTopic()
+		rt.Topic = t.Topic
+		rt.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(t.Partitions))
+		for j := range t.Partitions {
+			rp := &rt.Partitions[j]
+			rp.Default()
+			rp.Partition, rp.BaseOffset, rp.LogAppendTime = t.Partitions[j].Partition, -1, -1
+			c, err := r.append(req, t.Topic, &t.Partitions[j], rp)
+			if err != nil {
+				fillProduceError(rp, err)
+				continue
+			}
+			waiting = append(waiting, appended{resp: rp, commit: c})
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	if req.Acks == 0 {
+		return answered(nil)
+	}
+	return func(ctx context.Context) kmsg.Response {
+		for _, a := range waiting {
+			if err := a.commit.Wait(ctx); err != nil {
+				a.resp.BaseOffset = -1
+				fillProduceError(a.resp, err)
+			}
+		}
+		return resp
+	}
+}
+
+func (r request) append(req *kmsg.ProduceRequest, topic string, in *kmsg.ProduceRequestTopicPartition, out *kmsg.ProduceResponseTopicPartition) (*storage.Commit, error) {
+	switch {
+	case req.Acks < -1 || req.Acks > 1:
+		return nil, errAcks
+	case req.TransactionID != nil:
+		return nil, errTransactional
+	case req.Version < firstRecordBatch:
+		return nil, storage.ErrOldMagic
+	}
+	t := r.server.store.Topic(topic)
+	if t == nil || t.Partition(in.Partition) == nil {
+		return nil, storage.ErrUnknownTopic
+	}
+	if t.Internal {
+		return nil, storage.ErrInvalidTopic
+	}
+	p := t.Partition(in.Partition)
+	base, c, err := p.Append(in.Records)
+	if err != nil {
+		return nil, err
+	}
+	r.server.cfg.Metrics.Appended(topic, len(in.Records), recordCount(in.Records))
+	out.BaseOffset, out.LogStartOffset = base, p.Start()
+	if t.Config().AppendTime {
+		out.LogAppendTime = int64(binary.BigEndian.Uint64(in.Records[maxTimeAt:]))
+	}
+	return c, nil
+}
+
+// Where an accepted batch has its largest timestamp and its record count.
+const (
+	maxTimeAt = 35
+	countAt   = 57
+)
+
+func recordCount(batch []byte) int { return int(binary.BigEndian.Uint32(batch[countAt:])) }
+
+var (
+	errAcks          = errors.New("acks must be 0, 1 or -1")
+	errTransactional = errors.New("transactions are not served")
+)
+
+func fillProduceError(rp *kmsg.ProduceResponseTopicPartition, err error) {
+	rp.ErrorCode = errorCode(err)
+	text := err.Error()
+	rp.ErrorMessage = &text
+}
+
+// errorCode is the code for an error of the storage.
+func errorCode(err error) int16 {
+	for _, e := range []struct {
+		err  error
+		code int16
+	}{
+		{errAcks, code.InvalidRequiredAcks},
+		{errTransactional, code.InvalidRequest},
+		{storage.ErrUnknownTopic, code.UnknownTopicOrPartition},
+		{storage.ErrClosed, code.UnknownTopicOrPartition},
+		{storage.ErrInvalidTopic, code.InvalidTopic},
+		{storage.ErrOffsetOutOfRange, code.OffsetOutOfRange},
+		{storage.ErrCorrupt, code.CorruptMessage},
+		{storage.ErrBadCRC, code.CorruptMessage},
+		{storage.ErrTooLarge, code.MessageTooLarge},
+		{storage.ErrInvalidBatch, code.InvalidRecord},
+		{storage.ErrNoKey, code.InvalidRecord},
+		{storage.ErrOldMagic, code.UnsupportedForMessage},
+		{storage.ErrTimestamp, code.InvalidTimestamp},
+		{storage.ErrSequence, code.OutOfOrderSequence},
+		{storage.ErrDuplicateSequence, code.DuplicateSequence},
+		{storage.ErrFenced, code.InvalidProducerEpoch},
+		{storage.ErrTopicExists, code.TopicAlreadyExists},
+		{storage.ErrInvalidPartitions, code.InvalidPartitions},
+		{storage.ErrInvalidConfig, code.InvalidConfig},
+	} {
+		if errors.Is(err, e.err) {
+			return e.code
+		}
+	}
+	return code.KafkaStorageError // a disk that fails or is full: try again
+}
+
+// initProducerID gives an idempotent producer an id of its own.
+func initProducerID(r request, req *kmsg.InitProducerIDRequest) reply {
+	resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
+	resp.ProducerID, resp.ProducerEpoch = -1, -1
+	if req.TransactionalID != nil {
+		resp.ErrorCode = code.InvalidRequest // transactions are not served
+		return answered(resp)
+	}
+	id, err := r.server.store.ProducerID()
+	if err != nil {
+		r.server.cfg.Log.Warn("giving a producer id", "error", err)
+		resp.ErrorCode = code.CoordinatorNotAvailable
+		return answered(resp)
+	}
+	resp.ProducerID, resp.ProducerEpoch = id, 0
+	return answered(resp)
+}

@@ -1,0 +1,126 @@
+package wire
+
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/decodersring/decoder/internal/broker/code"
+	"github.com/decodersring/decoder/internal/broker/storage"
+)
+
+func createTopics(r request, req *kmsg.CreateTopicsRequest) reply {
+	resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
+	for i := range req.Topics {
+		rt := kmsg.NewCreateTopicsResponseTopic()
+		rt.Topic = req.Topics[i].Topic
+		rt.NumPartitions, rt.ReplicationFactor = -1, -1
+		if c, err := r.createTopic(req, &req.Topics[i], &rt); err != nil {
+			text := err.Error()
+			rt.ErrorCode, rt.ErrorMessage = c, &text
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return answered(resp)
+}
+
+func (r request) createTopic(req *kmsg.CreateTopicsRequest, t *kmsg.CreateTopicsRequestTopic, rt *kmsg.CreateTopicsResponseTopic) (int16, error) {
+	spec := storage.TopicSpec{Name: t.Topic, Partitions: int(t.NumPartitions), Config: map[string]string{}}
+	if t.NumPartitions == -1 {
+		spec.Partitions = r.server.cfg.Partitions
+	}
+	if len(t.ReplicaAssignment) > 0 {
+		n, err := assigned(t)
+		if err != nil {
+			return code.InvalidAssignment, err
+		}
+		spec.Partitions = n
+	} else if t.ReplicationFactor != -1 && t.ReplicationFactor != 1 {
+		return code.InvalidReplication, fmt.Errorf("replication factor %d, there is one broker", t.ReplicationFactor)
+	}
+	for _, c := range t.Configs {
+		if c.Value != nil {
+			spec.Config[c.Name] = *c.Value
+		}
+	}
+	if req.ValidateOnly {
+		err := r.server.store.CheckTopic(spec)
+		return errorCode(err), err
+	}
+	created, err := r.server.store.Create(spec)
+	if err != nil {
+		return errorCode(err), err
+	}
+	rt.TopicID, rt.NumPartitions, rt.ReplicationFactor = created.ID, int32(spec.Partitions), 1
+	for _, e := range created.Config().Entries() {
+		c := kmsg.NewCreateTopicsResponseTopicConfig()
+		value := e.Value
+		c.Name, c.Value, c.Source = e.Name, &value, int8(configSource(e))
+		rt.Configs = append(rt.Configs, c)
+	}
+	return code.None, nil
+}
+
+// assigned checks replica assignments, of which there is one that can be.
+func assigned(t *kmsg.CreateTopicsRequestTopic) (partitions int, err error) {
+	seen := map[int32]bool{}
+	for _, a := range t.ReplicaAssignment {
+		if len(a.Replicas) != 1 || a.Replicas[0] != nodeID || a.Partition < 0 ||
+			int(a.Partition) >= len(t.ReplicaAssignment) || seen[a.Partition] {
+			return 0, fmt.Errorf("partition %d on brokers %v: every partition once, on broker %d", a.Partition, a.Replicas, nodeID)
+		}
+		seen[a.Partition] = true
+	}
+	return len(seen), nil
+}
+
+func deleteTopics(r request, req *kmsg.DeleteTopicsRequest) reply {
+	resp := req.ResponseKind().(*kmsg.DeleteTopicsResponse)
+	topics := req.Topics
+	for _, name := range req.TopicNames { // version 5 and below
+		t := kmsg.NewDeleteTopicsRequestTopic()
+		t.Topic = &name
+		topics = append(topics, t)
+	}
+	for _, t := range topics {
+		rt := kmsg.NewDeleteTopicsResponseTopic()
+		rt.Topic, rt.TopicID = t.Topic, t.TopicID
+		found := r.server.store.TopicByID(t.TopicID)
+		unknown := code.UnknownTopicID
+		if t.Topic != nil {
+			found, unknown = r.server.store.Topic(*t.Topic), code.UnknownTopicOrPartition
+		}
+		switch {
+		case found == nil:
+			rt.ErrorCode = unknown
+		case found.Internal:
+			rt.ErrorCode = code.InvalidTopic
+		default:
+			name := found.Name
+			rt.Topic, rt.TopicID = &name, found.ID
+			if err := r.server.store.Delete(name); err != nil {
+				rt.ErrorCode = errorCode(err)
+				text := err.Error()
+				rt.ErrorMessage = &text
+			} else {
+				r.server.groups.TopicDeleted(r.ctx, name)
+			}
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return answered(resp)
+}
+
+func createPartitions(r request, req *kmsg.CreatePartitionsRequest) reply {
+	resp := req.ResponseKind().(*kmsg.CreatePartitionsResponse)
+	for _, t := range req.Topics {
+		rt := kmsg.NewCreatePartitionsResponseTopic()
+		rt.Topic = t.Topic
+		if err := r.server.store.Grow(t.Topic, int(t.Count), req.ValidateOnly); err != nil {
+			text := err.Error()
+			rt.ErrorCode, rt.ErrorMessage = errorCode(err), &text
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return answered(resp)
+}
