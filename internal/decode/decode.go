@@ -4,6 +4,8 @@
 // package below. It knows nothing of the log.
 package decode
 
+import "time"
+
 // MaxLine is the largest record a decoder takes, in bytes; the largest that
 // the *_ingest topics hold.
 const MaxLine = 16 << 20
@@ -26,6 +28,8 @@ type Meta struct {
 	Topic     string
 	Partition int32
 	Offset    int64
+	// Time is the record's on the log, for formats whose lines have none.
+	Time time.Time
 	// Capture names the capture the record was replayed from, if any.
 	Capture string
 }

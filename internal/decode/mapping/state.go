@@ -193,6 +193,13 @@ func (s *State) PutString(f event.Field, text string) {
 	s.Doc.Put(f, start, true)
 }
 
+// PutJSON gives the field JSON that was not in the line.
+func (s *State) PutJSON(f event.Field, json string) {
+	start := len(s.Doc.Side)
+	s.Doc.Side = append(s.Doc.Side, json...)
+	s.Doc.Put(f, start, false)
+}
+
 // PutSub gives the field part of a leaf, counted from its start. The leaf
 // must be of kind String or Escaped, and the part must not cut an escape.
 func (s *State) PutSub(f event.Field, l event.Leaf, start, end int) {

@@ -16,7 +16,7 @@ import (
 type Options struct {
 	// Home is the monitored networks; nil is the private ones.
 	Home decode.Home
-	// Sensor stands for an event's host where EVE names none; "" is suricata.
+	// Sensor is observer.name where EVE names no host; "" leaves it out.
 	Sensor string
 	// Original keeps the line in event.original of all events, not of alerts
 	// alone.
@@ -31,6 +31,8 @@ type Decoder struct {
 	types   map[string]*compiledType
 	other   *compiledType
 	paths   paths
+	nest    decode.Nest
+	unnamed []byte // key where nothing else tells events apart
 	states  sync.Pool
 }
 
@@ -39,14 +41,12 @@ func New(o Options) (*Decoder, error) {
 	if o.Home == nil {
 		o.Home = decode.PrivateNetworks()
 	}
-	if o.Sensor == "" {
-		o.Sensor = "suricata"
-	}
 	table, err := mapping.Compile(rules(), filled())
 	if err != nil {
 		return nil, fmt.Errorf("making the Suricata decoder: %w", err)
 	}
-	d := &Decoder{options: o, table: table, fields: newFields(table), types: map[string]*compiledType{}}
+	d := &Decoder{options: o, table: table, fields: newFields(table), types: map[string]*compiledType{},
+		nest: decode.NestAt("suricata.eve"), unnamed: []byte("suricata")}
 	for _, t := range eventTypes() {
 		d.types[t.name] = d.compileType(t)
 	}
@@ -82,7 +82,8 @@ func (d *Decoder) Decode(line []byte, meta decode.Meta, dst []byte) (decode.Even
 		return decode.Event{}, fault.NewPermanent(decode.CodeNoTimestamp, errors.New("decoding EVE: no timestamp in EVE's form"))
 	}
 	s.finish(meta)
-	return s.event(dst), nil
+	key := s.key()
+	return decode.Assemble(dst, s.Doc, d.nest, s.AppendRest, decode.Parts{ID: d.fields.id, Time: d.fields.timestamp, Key: key}), nil
 }
 
 // state is the working memory of one decoding.
@@ -115,35 +116,20 @@ func (s *state) begin(name []byte) {
 	}
 }
 
-// event writes the document and what goes with it.
-func (s *state) event(dst []byte) decode.Event {
-	start := len(dst)
-	dst = s.Doc.AppendMembers(append(dst, '{'))
-	if len(s.Rest) > 0 {
-		dst = append(dst, `,"suricata":{"eve":{`...)
-		dst = append(s.AppendRest(dst), '}', '}')
-	}
-	dst = append(dst, '}')
-	json := len(dst)
-	dst = append(dst, s.Doc.Value(s.d.fields.id)...)
-	id := len(dst)
-	dst = append(dst, s.Doc.Value(s.d.fields.timestamp)...)
-	at := len(dst)
-	dst = s.appendKey(dst)
-	return decode.Event{JSON: dst[start:json:json], ID: dst[json:id:id], Time: dst[id:at:at], Key: dst[at:], Buf: dst}
-}
-
-func (s *state) appendKey(dst []byte) []byte {
+// key returns the event's key, if need be written behind what Side holds.
+func (s *state) key() []byte {
 	if a := s.d.options.Home.Monitored(s.Source, s.Destination); a.IsValid() {
-		return a.AppendTo(dst)
+		start := len(s.Doc.Side)
+		s.Doc.Side = a.AppendTo(s.Doc.Side)
+		return s.Doc.Side[start:]
 	}
 	if id := s.Doc.Value(s.d.fields.communityID); len(id) > 0 {
-		return append(dst, id...)
+		return id
 	}
-	if host := s.Doc.Value(s.d.fields.hostname); len(host) > 0 {
-		return append(dst, host...)
+	if name := s.Doc.Value(s.d.fields.observerName); len(name) > 0 {
+		return name
 	}
-	return append(dst, s.d.options.Sensor...)
+	return s.d.unnamed
 }
 
 // compiledType is an eventType as constants of the table.

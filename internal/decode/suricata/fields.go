@@ -11,7 +11,7 @@ import (
 type fields struct {
 	timestamp, id, kind, module, dataset, category, typ, original, duration, start, end,
 	outcome, ecsVersion, tags,
-	observerType, observerVendor, observerProduct, hostname,
+	observerType, observerVendor, observerProduct, observerName,
 	rawTopic, rawPartition, rawOffset, capture,
 	transport, protocol, networkType, direction, networkBytes, networkPackets, communityID, innerVLAN,
 	sourceBytes, sourcePackets, destinationBytes, destinationPackets,
@@ -46,7 +46,7 @@ func filled() []string {
 	names := strings.Fields(`
 		@timestamp event.id event.kind event.module event.dataset event.category event.type event.original
 		event.duration event.start event.end event.outcome ecs.version tags
-		observer.type observer.vendor observer.product observer.hostname
+		observer.type observer.vendor observer.product observer.name
 		decoder.raw.topic decoder.raw.partition decoder.raw.offset decoder.capture.name
 		network.transport network.protocol network.type network.direction network.bytes network.packets
 		network.community_id network.inner.vlan.id
@@ -73,7 +73,7 @@ func newFields(t *mapping.Table) fields {
 		start: t.Field("event.start"), end: t.Field("event.end"), outcome: t.Field("event.outcome"),
 		ecsVersion: t.Field("ecs.version"), tags: t.Field("tags"),
 		observerType: t.Field("observer.type"), observerVendor: t.Field("observer.vendor"),
-		observerProduct: t.Field("observer.product"), hostname: t.Field("observer.hostname"),
+		observerProduct: t.Field("observer.product"), observerName: t.Field("observer.name"),
 		rawTopic: t.Field("decoder.raw.topic"), rawPartition: t.Field("decoder.raw.partition"),
 		rawOffset: t.Field("decoder.raw.offset"), capture: t.Field("decoder.capture.name"),
 		transport: t.Field("network.transport"), protocol: t.Field("network.protocol"),

@@ -19,6 +19,9 @@ func (s *state) finish(meta decode.Meta) {
 	if s.typ.eventType.protocol != "" && !s.Doc.Has(f.protocol) {
 		s.PutConstant(f.protocol, s.typ.protocol)
 	}
+	if s.d.options.Sensor != "" && !s.Doc.Has(f.observerName) {
+		s.PutString(f.observerName, s.d.options.Sensor)
+	}
 	if s.Doc.Has(f.tactic) || s.Doc.Has(f.technique) {
 		s.PutConstant(f.framework, f.attack)
 	}

@@ -95,7 +95,7 @@ func commonRules() []mapping.Rule {
 		{From: "app_proto", To: "network.protocol", As: asProtocol},
 		{From: "community_id", To: "network.community_id", As: mapping.Keyword},
 		{From: "in_iface", To: "observer.ingress.interface.name", As: mapping.Keyword},
-		{From: "host", To: "observer.hostname", As: mapping.Keyword},
+		{From: "host", To: "observer.name", As: mapping.Keyword},
 		{From: "vlan", To: "network.vlan.id", As: asVLAN},
 		{From: "ether.src_mac", To: "source.mac", As: mapping.MAC},
 		{From: "ether.dest_mac", To: "destination.mac", As: mapping.MAC},
