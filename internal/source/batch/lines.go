@@ -131,3 +131,9 @@ func Cut(length int64, sum, head []byte) []byte {
 	})
 	return b
 }
+
+// CutLine is [Cut] of a line that is at hand.
+func CutLine(line []byte) []byte {
+	sum := sha256.Sum256(line)
+	return Cut(int64(len(line)), sum[:], line)
+}
