@@ -90,7 +90,8 @@ var ErrNoRecord = errors.New("no record of a process")
 // Record is what a pid file holds: the process and what it was started with.
 type Record struct {
 	Identity
-	Config string `json:"config"` // hash of the configuration it runs under
+	Config string `json:"config"` // hash of the configuration it was started with
+	Loaded string `json:"loaded"` // hash of what it has loaded since, as rules
 }
 
 // WriteRecord writes a pid file.

@@ -34,6 +34,10 @@ type Command struct {
 	// one goroutine. Nil discards.
 	Line func(line string)
 
+	// Capabilities are those of this program that the child gets too, by
+	// number (capability.h). A child of root has them anyway.
+	Capabilities []uintptr
+
 	// Detached makes a child that outlives the program. Its output goes to
 	// the file Output, which is cut when it passes a mebibyte.
 	Detached bool
@@ -84,7 +88,7 @@ func Start(c Command) (*Process, error) {
 // the death signal when the thread that forked the child ends, not when the
 // process does, so the thread must live as long as the child.
 func startAttached(cmd *exec.Cmd, c Command) (*Process, error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, AmbientCaps: c.Capabilities}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("opening a pipe for %s: %w", cmd.Path, err)
@@ -123,7 +127,7 @@ func startAttached(cmd *exec.Cmd, c Command) (*Process, error) {
 }
 
 func startDetached(cmd *exec.Cmd, c Command) (*Process, error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, AmbientCaps: c.Capabilities}
 	out, err := os.OpenFile(c.Output, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the output of %s: %w", cmd.Path, err)

@@ -275,6 +275,10 @@ func ruleStats(ctx context.Context, c *Client) (RuleStats, error) {
 	if err != nil {
 		return RuleStats{}, err
 	}
+	return readRuleStats(answer)
+}
+
+func readRuleStats(answer json.RawMessage) (RuleStats, error) {
 	var tenants []RuleStats
 	if err := json.Unmarshal(answer, &tenants); err != nil || len(tenants) == 0 {
 		return RuleStats{}, fmt.Errorf("reading ruleset-stats: unexpected answer %.200s", answer)
@@ -333,6 +337,14 @@ func (o *engineOutput) line(s string) {
 	}
 	o.mu.Unlock()
 	o.log.Log(context.Background(), level, "engine wrote", "engine", o.name, "line", s)
+}
+
+// forget drops what an engine before this one wrote.
+func (o *engineOutput) forget() {
+	o.takeErrors()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.last = ""
 }
 
 func (o *engineOutput) takeErrors() []string {
