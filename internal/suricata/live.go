@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -33,8 +34,9 @@ type LiveOptions struct {
 	// Watching is called when the engine begins to watch the interface. Adopted
 	// says that it had been watching all along.
 	Watching func(adopted bool)
-	// Ended is called when the engine has ended by itself, with the reason.
-	Ended func(reason string)
+	// Ended is called when the engine has ended, unless Run or Pause stopped
+	// it, with the reason, and whether it had watched until now.
+	Ended func(reason string, watched bool)
 }
 
 // Live keeps an engine watching an interface. The engine is a process of its
@@ -135,7 +137,7 @@ func (l *Live) Run(ctx context.Context) error {
 			continue
 		}
 		began := time.Now()
-		reason := l.once(ctx)
+		reason, watched := l.once(ctx)
 		if ctx.Err() != nil {
 			break
 		}
@@ -151,7 +153,7 @@ func (l *Live) Run(ctx context.Context) error {
 		l.status.Restarts++
 		l.mu.Unlock()
 		if l.opts.Ended != nil {
-			l.opts.Ended(reason)
+			l.opts.Ended(reason, watched)
 		}
 		l.sleep(ctx, backoff)
 		backoff = min(2*backoff, lastBackoff)
@@ -161,12 +163,12 @@ func (l *Live) Run(ctx context.Context) error {
 }
 
 // once adopts or starts an engine and stays with it to its end. It returns why
-// it ended.
-func (l *Live) once(ctx context.Context) (reason string) {
+// it ended, and whether it had watched.
+func (l *Live) once(ctx context.Context) (reason string, watched bool) {
 	l.set(LiveStarting, "")
 	p, adopted, err := l.obtain(ctx)
 	if err != nil {
-		return err.Error()
+		return err.Error(), false
 	}
 	defer func() {
 		l.mu.Lock()
@@ -184,7 +186,7 @@ func (l *Live) once(ctx context.Context) (reason string) {
 			p.Kill()
 		}
 		_ = os.Remove(l.pidPath())
-		return err.Error() + l.output.because()
+		return err.Error() + l.output.because(), adopted
 	}
 	l.log.Info("engine watches", "interface", l.opts.Config.Interface, "pid", p.ID().PID, "adopted", adopted)
 	l.set(LiveWatching, "")
@@ -200,11 +202,11 @@ func (l *Live) once(ctx context.Context) (reason string) {
 			}
 		case <-p.Done():
 			_ = os.Remove(l.pidPath())
-			return "suricata ended: " + orEnded(p.Err()).Error() + l.output.because()
+			return "suricata ended: " + orEnded(p.Err()).Error() + l.output.because(), true
 		}
 		p.Stop(stopGrace)
 		_ = os.Remove(l.pidPath())
-		return "stopped"
+		return "stopped", true
 	}
 }
 
@@ -270,6 +272,9 @@ func (l *Live) adopt(ctx context.Context, want proc.Record, socket, output strin
 	l.log.Info("engine of an earlier run is ended", "pid", have.PID, "same_configuration", have.Config == want.Config)
 	p.Stop(stopGrace)
 	_ = os.Remove(l.pidPath())
+	if l.opts.Ended != nil {
+		l.opts.Ended("the engine is started anew with another configuration", true)
+	}
 	return nil
 }
 
@@ -342,19 +347,9 @@ func (l *Live) awaitWatching(ctx context.Context, p *proc.Process, adopted bool)
 	l.mu.Lock()
 	l.client = c
 	l.mu.Unlock()
-	for !adopted {
-		// The socket answers before the capture threads run.
-		if _, err := c.Do(ctx, "iface-stat", map[string]string{"iface": l.opts.Config.Interface}); err == nil {
-			break
-		} else if _, refused := errors.AsType[*RefusedError](err); !refused {
+	if !adopted {
+		if err := l.awaitCapture(ctx, p); err != nil {
 			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-p.Done():
-			return fmt.Errorf("suricata ended while starting: %w", orEnded(p.Err()))
-		case <-time.After(20 * time.Millisecond):
 		}
 	}
 	if adopted {
@@ -362,6 +357,31 @@ func (l *Live) awaitWatching(ctx context.Context, p *proc.Process, adopted bool)
 	}
 	l.noteRules(ctx)
 	return nil
+}
+
+// The capture threads begin after the socket answers, which the engine tells on
+// its console; then each throws away what came before all of them were there,
+// which it does not tell. One round of their polling, 100 ms, ends that.
+const (
+	captureSettles = 250 * time.Millisecond
+	captureUntold  = 10 * time.Second // for an engine that words it otherwise
+)
+
+func (l *Live) awaitCapture(ctx context.Context, p *proc.Process) error {
+	untold := time.After(captureUntold)
+	started := l.output.startedSignal()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-p.Done():
+			return fmt.Errorf("suricata ended while starting: %w", orEnded(p.Err()))
+		case <-untold:
+			return nil
+		case <-started:
+			started, untold = nil, time.After(captureSettles)
+		}
+	}
 }
 
 func (l *Live) noteRules(ctx context.Context) {
@@ -487,3 +507,6 @@ func (l *Live) sleep(ctx context.Context, d time.Duration) {
 	case <-t.C:
 	}
 }
+
+// SetHomeNet says what is defended. It must be called before Run.
+func (l *Live) SetHomeNet(nets []netip.Prefix) { l.opts.Config.HomeNet = nets }

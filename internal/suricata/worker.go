@@ -315,24 +315,32 @@ type engineOutput struct {
 	errors []string
 	total  int // bytes in errors
 	last   string
+
+	started chan struct{} // closed when the engine says that it has started
 }
 
 func newEngineOutput(log *slog.Logger, name string) *engineOutput {
-	return &engineOutput{log: log, name: name}
+	return &engineOutput{log: log, name: name, started: make(chan struct{})}
 }
 
 func (o *engineOutput) line(s string) {
 	level := slog.LevelDebug
 	o.mu.Lock()
 	switch {
-	case strings.HasPrefix(s, "E: "):
+	case errorLine(s) != "":
 		level = slog.LevelWarn
 		if o.total < 16<<10 {
-			o.errors = append(o.errors, strings.TrimPrefix(s, "E: "))
+			o.errors = append(o.errors, errorLine(s))
 			o.total += len(s)
 		}
 		o.last = s
-	case o.last == "" || !strings.HasPrefix(o.last, "E: "):
+	case strings.HasSuffix(s, "Engine started."):
+		select {
+		case <-o.started:
+		default:
+			close(o.started)
+		}
+	case errorLine(o.last) == "":
 		o.last = s
 	}
 	o.mu.Unlock()
@@ -344,7 +352,13 @@ func (o *engineOutput) forget() {
 	o.takeErrors()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.last = ""
+	o.last, o.started = "", make(chan struct{})
+}
+
+func (o *engineOutput) startedSignal() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.started
 }
 
 func (o *engineOutput) takeErrors() []string {
@@ -362,5 +376,20 @@ func (o *engineOutput) because() string {
 	if o.last == "" {
 		return ""
 	}
-	return ": " + strings.TrimPrefix(o.last, "E: ")
+	if e := errorLine(o.last); e != "" {
+		return ": " + e
+	}
+	return ": " + o.last
+}
+
+// errorLine returns what an error line of the console says, or "". The engine
+// writes "E: pcap: …" to a terminal or where its level is notice, and
+// "Error: pcap: …" elsewhere.
+func errorLine(s string) string {
+	for _, prefix := range []string{"E: ", "Error: "} {
+		if rest, ok := strings.CutPrefix(s, prefix); ok {
+			return rest
+		}
+	}
+	return ""
 }
