@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/decodersring/decoder/internal/broker"
 	"github.com/decodersring/decoder/internal/obs"
 )
 
@@ -48,12 +49,16 @@ func Value(r *Record, key string) string {
 // embedded and lies in Dir.
 type Config struct {
 	Dir     string // folder of the embedded log
-	Listen  string // host:port of the embedded log; "" is loopback, any free port
-	Budget  int64  // bytes of disk the embedded log may use; 0 sets no limit
+	Budget  int64  // embedded: bytes of disk all topics may take; 0: no limit
+	MinFree int64  // embedded: free bytes of disk below which appends wait; 0: the broker's default
 	Relaxed bool   // embedded: acknowledge before the disk has it
 
+	Listen    string // embedded: host:port for clients outside; "": none are served
+	Advertise string // embedded: host:port they are told; "": the one they came by
+	Open      bool   // embedded: let everybody in on loopback, without a sign-in
+
 	Brokers     []string
-	TLS         *tls.Config // nil: plain
+	TLS         *tls.Config // of the cluster, or of the embedded log's listener; nil: plain
 	SASL        SASL
 	Replication int16 // replicas of the topics made; 0: the cluster's default
 
@@ -100,11 +105,11 @@ func Open(ctx context.Context, config Config, scope obs.Scope) (*Bus, error) {
 	}
 	b := &Bus{config: config, scope: scope, seeds: config.Brokers}
 	if len(config.Brokers) == 0 {
-		e, err := startEmbedded(config, scope)
+		e, err := startEmbedded(ctx, config, scope)
 		if err != nil {
 			return nil, fmt.Errorf("starting the embedded log in %s: %w", config.Dir, err)
 		}
-		b.embedded, b.seeds = e, e.addresses()
+		b.embedded, b.seeds = e, []string{broker.Embedded}
 	}
 	if err := b.connect(ctx); err != nil {
 		b.Close()
@@ -162,8 +167,17 @@ func (b *Bus) Close() {
 	}
 }
 
-// Brokers returns the addresses under which the log is reached.
-func (b *Bus) Brokers() []string { return b.seeds }
+// Brokers returns the addresses under which the log is reached from outside;
+// none for an embedded log that does not listen.
+func (b *Bus) Brokers() []string {
+	if b.embedded == nil {
+		return b.seeds
+	}
+	if address := b.Address(); address != "" {
+		return []string{address}
+	}
+	return nil
+}
 
 // Embedded reports whether the log lies in this process.
 func (b *Bus) Embedded() bool { return b.embedded != nil }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -29,6 +30,9 @@ func (b *Bus) options(role string) ([]kgo.Opt, error) {
 		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.RetryBackoffFn(backoff),
 		kgo.DisableClientMetrics(),
+	}
+	if b.embedded != nil {
+		return append(options, b.embedded.dialer()), nil
 	}
 	if b.config.TLS != nil {
 		options = append(options, kgo.DialTLSConfig(b.config.TLS))
@@ -68,15 +72,30 @@ func (b *Bus) producerOptions() []kgo.Opt {
 	}
 }
 
-// logger hands the client library's warnings to the scope's logger.
-type logger struct{ scope obs.Scope }
+// logger hands the client library's warnings to the scope's logger, each
+// report at most once in a while: a broker that is away is reported on every
+// attempt to reach it.
+type logger struct {
+	scope obs.Scope
+	mu    sync.Mutex
+	last  map[string]time.Time
+}
+
+const logEvery = 10 * time.Second
 
 func (l *logger) Level() kgo.LogLevel { return kgo.LogLevelWarn }
 
-func (l *logger) Log(level kgo.LogLevel, message string, keyValues ...any) {
-	at := slog.LevelWarn // what the library calls an error it retries by itself
-	if level == kgo.LogLevelInfo {
-		at = slog.LevelDebug
+func (l *logger) Log(_ kgo.LogLevel, message string, keyValues ...any) {
+	l.mu.Lock()
+	due := time.Since(l.last[message]) > logEvery
+	if due {
+		if l.last == nil {
+			l.last = map[string]time.Time{}
+		}
+		l.last[message] = time.Now()
 	}
-	l.scope.Logger().Log(context.Background(), at, "log client reports", append([]any{"report", message}, keyValues...)...)
+	l.mu.Unlock()
+	if due { // at warn: what the library calls an error it retries by itself
+		l.scope.Logger().Log(context.Background(), slog.LevelWarn, "log client reports", append([]any{"report", message}, keyValues...)...)
+	}
 }

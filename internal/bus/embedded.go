@@ -1,55 +1,86 @@
 package bus
 
 import (
-	"fmt"
+	"context"
+	"errors"
 	"net"
-	"path/filepath"
-	"strconv"
+	"strings"
 
-	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/decodersring/decoder/internal/broker"
 	"github.com/decodersring/decoder/internal/obs"
 )
 
 // embedded is the log in this process.
-type embedded struct{ cluster *kfake.Cluster }
+type embedded struct {
+	broker *broker.Broker
+	stop   context.CancelFunc
+	ended  chan error
+}
 
-func startEmbedded(config Config, _ obs.Scope) (*embedded, error) {
-	port := 0
-	host := "127.0.0.1"
-	if config.Listen != "" {
-		h, p, err := net.SplitHostPort(config.Listen)
-		if err != nil {
-			return nil, fmt.Errorf("reading the listen address: %w", err)
-		}
-		if port, err = strconv.Atoi(p); err != nil {
-			return nil, fmt.Errorf("reading the listen address: %w", err)
-		}
-		host = h
-	}
-	options := []kfake.Opt{
-		kfake.DataDir(filepath.Join(config.Dir)),
-		kfake.Ports(port),
-		kfake.ListenFn(func(network, address string) (net.Listener, error) {
-			_, p, err := net.SplitHostPort(address)
-			if err != nil {
-				return nil, err
-			}
-			return net.Listen(network, net.JoinHostPort(host, p))
-		}),
-		kfake.BrokerConfigs(map[string]string{"message.max.bytes": strconv.Itoa(maxWrapped)}),
-		kfake.ClusterID("decoder"),
-	}
-	if !config.Relaxed {
-		options = append(options, kfake.SyncWrites())
-	}
-	cluster, err := kfake.NewCluster(options...)
+// startEmbedded returns once the log serves clients, or cannot.
+func startEmbedded(ctx context.Context, config Config, scope obs.Scope) (*embedded, error) {
+	b, err := broker.New(broker.Config{
+		DataDir: config.Dir, Listen: config.Listen, Advertise: config.Advertise, TLS: config.TLS, Open: config.Open,
+		Relaxed: config.Relaxed, Budget: config.Budget, MinFree: config.MinFree, AutoCreate: autoCreate,
+		MaxRequestBytes: 2 * maxWrapped,
+	}, scope)
 	if err != nil {
 		return nil, err
 	}
-	return &embedded{cluster: cluster}, nil
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	e := &embedded{broker: b, stop: stop, ended: make(chan error, 1)}
+	go func() { e.ended <- b.Run(running) }()
+	select {
+	case <-b.Ready():
+		return e, nil
+	case err := <-e.ended:
+		stop()
+		return nil, errors.Join(err, ctx.Err())
+	case <-ctx.Done():
+		e.close()
+		return nil, ctx.Err()
+	}
 }
 
-func (e *embedded) addresses() []string { return e.cluster.ListenAddrs() }
+// autoCreate makes the ingest topics of the catalogue for producers outside
+// that come before the program; it makes no other.
+func autoCreate(name string) (broker.TopicSpec, bool) {
+	for _, t := range Catalogue() {
+		if t.Name == name && strings.HasSuffix(name, "_ingest") {
+			return broker.TopicSpec{Name: name, Partitions: int(t.Partitions), Config: embeddedSettings(t)}, true
+		}
+	}
+	return broker.TopicSpec{}, false
+}
 
-func (e *embedded) close() { e.cluster.Close() }
+// dialer connects within the process.
+func (e *embedded) dialer() kgo.Opt {
+	return kgo.Dialer(func(ctx context.Context, network, host string) (net.Conn, error) {
+		return e.broker.Dial(ctx, network, host)
+	})
+}
+
+func (e *embedded) close() {
+	e.stop()
+	e.ended <- <-e.ended // keep it: close may be called again
+}
+
+// Address returns where clients outside reach the embedded log; "" when it
+// listens nowhere, and for a cluster.
+func (b *Bus) Address() string {
+	if b.embedded == nil || b.embedded.broker.Addr() == nil {
+		return ""
+	}
+	return b.embedded.broker.Addr().String()
+}
+
+// Failed receives the error with which the embedded log ends on its own. A
+// cluster has none to give.
+func (b *Bus) Failed() <-chan error {
+	if b.embedded == nil {
+		return nil
+	}
+	return b.embedded.ended
+}

@@ -60,7 +60,15 @@ func (b *Bus) create(ctx context.Context, t Topic) error {
 	if replication == 0 {
 		replication = -1 // the cluster's default
 	}
-	_, err := b.admin.CreateTopic(ctx, t.Partitions, replication, b.settings(t), t.Name)
+	set := settings(t)
+	if b.Embedded() {
+		set = embeddedSettings(t)
+	}
+	pointers := make(map[string]*string, len(set))
+	for k, v := range set {
+		pointers[k] = &v
+	}
+	_, err := b.admin.CreateTopic(ctx, t.Partitions, replication, pointers, t.Name)
 	if errors.Is(err, kerr.TopicAlreadyExists) {
 		return nil // another process was first
 	}
@@ -68,41 +76,35 @@ func (b *Bus) create(ctx context.Context, t Topic) error {
 }
 
 // settings are a topic's configuration as Kafka names it.
-func (b *Bus) settings(t Topic) map[string]*string {
-	set := map[string]*string{}
-	put := func(k string, v int64) { s := strconv.FormatInt(v, 10); set[k] = &s }
-	policy := "delete"
+func settings(t Topic) map[string]string {
+	set := map[string]string{
+		"cleanup.policy":    "delete",
+		"max.message.bytes": strconv.Itoa(int(t.MaxMessage)),
+		"segment.bytes":     strconv.Itoa(max(32*mebibyte, 2*int(t.MaxMessage))),
+		"retention.ms":      "-1",
+	}
 	if t.Compact {
-		policy = "compact"
+		set["cleanup.policy"] = "compact"
 	}
-	set["cleanup.policy"] = &policy
-	put("max.message.bytes", int64(t.MaxMessage))
-	put("segment.bytes", max(32*mebibyte, 2*int64(t.MaxMessage)))
-	put("retention.ms", -1)
 	if t.Retention > 0 {
-		put("retention.ms", t.Retention.Milliseconds())
-	}
-	put("retention.bytes", -1)
-	if limit := b.limit(t); limit > 0 {
-		put("retention.bytes", limit)
+		set["retention.ms"] = strconv.FormatInt(t.Retention.Milliseconds(), 10)
 	}
 	return set
 }
 
-// limit is the most bytes one partition may hold within the budget. Topics of
-// a class share what the class gets; what is kept lies outside.
-func (b *Bus) limit(t Topic) int64 {
-	share := map[Class]int64{ClassIngest: 55, ClassDerived: 30, ClassAlerts: 5, ClassDead: 10}[t.Class]
-	if b.config.Budget <= 0 || share == 0 {
-		return 0
+// embeddedSettings are those of a topic of the embedded log, which knows a
+// disk budget over all topics besides.
+func embeddedSettings(t Topic) map[string]string {
+	set := settings(t)
+	switch t.Class {
+	case ClassDead:
+		set["decoder.budget"] = "last"
+	case ClassKept:
+		set["decoder.budget"] = "exempt"
+	default:
+		set["decoder.budget"] = "normal"
 	}
-	partitions := int64(0)
-	for _, other := range Catalogue() {
-		if other.Class == t.Class {
-			partitions += int64(b.overridden(other).Partitions)
-		}
-	}
-	return max(b.config.Budget*share/100/max(partitions, int64(t.Partitions)), 1)
+	return set
 }
 
 func (b *Bus) alter(ctx context.Context, t Topic, partitions int) error {
@@ -112,7 +114,7 @@ func (b *Bus) alter(ctx context.Context, t Topic, partitions int) error {
 				return fmt.Errorf("adding partitions: %w", err)
 			}
 		}
-		return b.set(ctx, t.Name, b.settings(t))
+		return b.set(ctx, t.Name, embeddedSettings(t))
 	}
 	configs, err := b.admin.DescribeTopicConfigs(ctx, t.Name)
 	if err != nil {
@@ -124,18 +126,17 @@ func (b *Bus) alter(ctx context.Context, t Topic, partitions int) error {
 				continue
 			}
 			if n, err := strconv.ParseInt(*kv.Value, 10, 64); err == nil && n < int64(t.MaxMessage) {
-				s := strconv.Itoa(int(t.MaxMessage))
-				return b.set(ctx, t.Name, map[string]*string{kv.Key: &s})
+				return b.set(ctx, t.Name, map[string]string{kv.Key: strconv.Itoa(int(t.MaxMessage))})
 			}
 		}
 	}
 	return nil
 }
 
-func (b *Bus) set(ctx context.Context, topic string, settings map[string]*string) error {
+func (b *Bus) set(ctx context.Context, topic string, settings map[string]string) error {
 	var changes []kadm.AlterConfig
 	for k, v := range settings {
-		changes = append(changes, kadm.AlterConfig{Op: kadm.SetConfig, Name: k, Value: v})
+		changes = append(changes, kadm.AlterConfig{Op: kadm.SetConfig, Name: k, Value: &v})
 	}
 	answers, err := b.admin.AlterTopicConfigs(ctx, changes, topic)
 	if err != nil {

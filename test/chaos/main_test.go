@@ -56,7 +56,7 @@ func untilTerminated() (context.Context, context.CancelFunc) {
 func broker() error {
 	ctx, cancel := untilTerminated()
 	defer cancel()
-	b, err := bus.Open(ctx, bus.Config{Dir: os.Getenv("DIR"), Listen: os.Getenv("LISTEN")}, scope())
+	b, err := bus.Open(ctx, bus.Config{Dir: os.Getenv("DIR"), Listen: os.Getenv("LISTEN"), Open: true}, scope())
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ package bustest
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -23,7 +24,8 @@ func OpenConfig(t testing.TB, config bus.Config) *bus.Bus {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	b, err := bus.Open(ctx, config, obs.Scope{})
+	scope := obs.Scope{Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	b, err := bus.Open(ctx, config, scope)
 	if err != nil {
 		t.Fatal(err)
 	}

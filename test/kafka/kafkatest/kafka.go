@@ -4,10 +4,7 @@
 package kafkatest
 
 import (
-	"context"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"fmt"
 	"net"
 	"os"
@@ -17,10 +14,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
-)
 
-//go:embed testdata/pom.xml
-var pom []byte
+	"github.com/decodersring/decoder/test/kafka"
+)
 
 //go:embed testdata/log4j2.properties
 var logging []byte
@@ -49,7 +45,7 @@ type node struct {
 // absent or the artifacts cannot be fetched.
 func Start(t testing.TB, brokers int) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, jars: Jars(t), dir: t.TempDir()}
+	c := &Cluster{t: t, jars: kafka.Jars(t), dir: t.TempDir()}
 	ports := freePorts(t, 2*brokers)
 	for i := range brokers {
 		c.nodes = append(c.nodes, &node{id: i + 1, port: ports[2*i], controller: ports[2*i+1]})
@@ -68,43 +64,6 @@ func Start(t testing.TB, brokers int) *Cluster {
 		c.await(n)
 	}
 	return c
-}
-
-// Jars fetches Kafka's artifacts once, and returns the folder of them. Kafka's
-// own command-line tools are among them.
-func Jars(t testing.TB) string {
-	t.Helper()
-	for _, program := range []string{"java", "mvn"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("real Kafka needs %s: install a Java runtime (17 or later) and Maven", program)
-		}
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = os.TempDir()
-	}
-	sum := sha256.Sum256(pom)
-	dir := filepath.Join(cache, "decoder-ring", "kafka-"+hex.EncodeToString(sum[:6]))
-	if _, err := os.Stat(filepath.Join(dir, "complete")); err == nil {
-		return dir
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, "pom.xml")
-	if err := os.WriteFile(file, pom, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, "mvn", "-q", "-B", "-f", file, "dependency:copy-dependencies", "-DoutputDirectory="+dir).CombinedOutput()
-	if err != nil {
-		t.Skipf("real Kafka cannot be fetched with Maven: %v\n%s", err, out)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "complete"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 // Brokers returns the addresses to bootstrap from.
