@@ -116,7 +116,7 @@ func (s *Server) emptySearch(ctx context.Context, in EmptyQuestion, r store.Rang
 		if n, err := count(q, store.Range{}); err != nil {
 			return EmptyAnswer{}, err
 		} else if n > 0 && r != (store.Range{}) {
-			return EmptyAnswer{EmptyRange, "Nothing that matches in this time; " + plural(n, "event") + " outside of it.", "from=&to=", "Search all time"}, nil
+			return EmptyAnswer{EmptyRange, "Nothing that matches in this time; " + plural(n, "event") + " outside of it.", "from=all&to=", "Search all time"}, nil
 		}
 		return EmptyAnswer{EmptyFiltered, "The query hides " + plural(inRange, "event") + " of this time.", "q=", "Clear the query"}, nil
 	}
@@ -129,5 +129,5 @@ func (s *Server) emptySearch(ctx context.Context, in EmptyQuestion, r store.Rang
 	if len(page.Docs) == 0 {
 		return EmptyAnswer{EmptyBehind, "Sensors have sent, but no event has reached the store.", "/pipeline", "See the pipeline"}, nil
 	}
-	return EmptyAnswer{EmptyRange, "Nothing in this time" + newest(page) + ".", "from=&to=", "Search all time"}, nil
+	return EmptyAnswer{EmptyRange, "Nothing in this time" + newest(page) + ".", "from=all&to=", "Search all time"}, nil
 }
