@@ -60,7 +60,7 @@ func Handler() (http.Handler, error) {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := strings.TrimPrefix(path.Clean(r.URL.Path), "/")
 		a, ok := assets[name]
-		if !ok && strings.Contains(path.Base(name), ".") {
+		if !ok && name != "" && strings.Contains(path.Base(name), ".") {
 			http.NotFound(w, r)
 			return
 		}

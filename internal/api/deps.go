@@ -28,7 +28,7 @@ type Deps struct {
 	Replays     Replays
 	Rules       Rules
 	Sensors     Sensors
-	DeadLetters DeadLetters
+	DeadLetters DeadLetters // nil takes those of Log, if it is a *bus.Bus
 	SelfTest    SelfTest
 	Config      Config
 

@@ -21,12 +21,25 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.mount(mux, func(r *http.Request) (string, error) { return s.users.signedIn(r) }, false)
 	if s.deps.UI != nil {
-		mux.Handle("GET /", s.deps.UI)
+		mux.Handle("/", getOnly(s.deps.UI))
 	}
 	// Beside SameSite=Strict on the cookie: what changes something must come
 	// from a page of ours (Sec-Fetch-Site, else Origin).
 	guarded := http.NewCrossOriginProtection().Handler(mux)
 	return s.recovered(s.hosts.checked(hardened(guarded)))
+}
+
+// getOnly refuses all but reading. A pattern with a method would conflict with
+// that of the API's unknown routes, which has none.
+func getOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			plain(w, http.StatusMethodNotAllowed, "This is a page: it can only be read.")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // LocalHandler is what processes of the same user reach over the socket.

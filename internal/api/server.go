@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/decodersring/decoder/internal/bus"
+	"github.com/decodersring/decoder/internal/client/dead"
 	"github.com/decodersring/decoder/internal/obs"
 )
 
@@ -51,6 +53,9 @@ type Server struct {
 
 // New returns a server that does nothing yet.
 func New(o Options, d Deps, scope obs.Scope) (*Server, error) {
+	if b, ok := d.Log.(*bus.Bus); ok && d.DeadLetters == nil {
+		d.DeadLetters = letters{dead.New(b)}
+	}
 	s := &Server{
 		options: o, deps: d, scope: scope, hosts: newHosts(o.Hosts), limits: newLimits(),
 		metrics: newMetrics(scope), ready: make(chan struct{}), queries: make(chan struct{}, maxQueries), watchers: make(chan struct{}, maxLive),

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +14,9 @@ import (
 
 	"github.com/decodersring/decoder/internal/bus"
 )
+
+// ErrNotFound is returned for a place that holds no letter, or no more.
+var ErrNotFound = errors.New("there is no dead letter at that place")
 
 // State is what became of a letter.
 type State string
@@ -229,7 +233,7 @@ func (l *Letters) Show(ctx context.Context, at Place) (Entry, error) {
 		return Entry{}, err
 	}
 	if r == nil {
-		return Entry{}, fmt.Errorf("there is no dead letter at %s", at)
+		return Entry{}, fmt.Errorf("%w: %s", ErrNotFound, at)
 	}
 	decided, err := l.decisions(ctx)
 	if err != nil {
