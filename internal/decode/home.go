@@ -64,21 +64,36 @@ func (h Home) Monitored(a, b netip.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// Direction returns ECS network.direction as the perimeter of the home sees
-// it, "" without both addresses.
-func (h Home) Direction(source, destination netip.Addr) string {
+// Direction is ECS network.direction, as the perimeter of the home sees it.
+type Direction uint8
+
+// The directions; NoDirection is that of an event without both addresses.
+const (
+	NoDirection Direction = iota
+	Internal
+	Outbound
+	Inbound
+	External
+)
+
+func (d Direction) String() string {
+	return [...]string{"", "internal", "outbound", "inbound", "external"}[d]
+}
+
+// Direction returns the direction of what goes from source to destination.
+func (h Home) Direction(source, destination netip.Addr) Direction {
 	if !source.IsValid() || !destination.IsValid() {
-		return ""
+		return NoDirection
 	}
 	switch from, to := h.Contains(source) || onLink(source), h.Contains(destination) || onLink(destination); {
 	case from && to:
-		return "internal"
+		return Internal
 	case from:
-		return "outbound"
+		return Outbound
 	case to:
-		return "inbound"
+		return Inbound
 	}
-	return "external"
+	return External
 }
 
 // onLink says whether an address never leaves its network: unspecified,

@@ -31,7 +31,7 @@ func (f *Flattener) Ambiguous() bool { return f.ambiguous }
 func (f *Flattener) Flatten(doc []byte, fn func(path, value []byte, kind Kind) error) error {
 	i := skipSpace(doc, 0)
 	if i >= len(doc) || doc[i] != '{' {
-		return &SyntaxError{i, errObject}
+		return syntaxError(i, errObject)
 	}
 	f.path = f.path[:0]
 	f.ambiguous = false
@@ -40,7 +40,7 @@ func (f *Flattener) Flatten(doc []byte, fn func(path, value []byte, kind Kind) e
 		return err
 	}
 	if i = skipSpace(doc, i); i < len(doc) {
-		return &SyntaxError{i, errTrailing}
+		return syntaxError(i, errTrailing)
 	}
 	return nil
 }
@@ -57,18 +57,18 @@ func (f *Flattener) object(b []byte, i, depth int, fn func(path, value []byte, k
 	outer := len(f.path)
 	for {
 		if i >= len(b) {
-			return i, &SyntaxError{i, errEnd}
+			return i, syntaxError(i, errEnd)
 		}
 		if b[i] != '"' {
-			return i, &SyntaxError{i, errName}
+			return i, syntaxError(i, errName)
 		}
-		end, kind, reason := scanString(b, i+1)
-		if reason != "" {
-			return i, &SyntaxError{end, reason}
+		end, kind, why := scanString(b, i+1)
+		if why != 0 {
+			return i, syntaxError(end, why)
 		}
 		f.push(b[i+1:end], kind, depth)
-		if i, reason = colon(b, end+1); reason != "" {
-			return i, &SyntaxError{i, reason}
+		if i, why = colon(b, end+1); why != 0 {
+			return i, syntaxError(i, why)
 		}
 		var err error
 		if i, err = f.value(b, i, depth, fn); err != nil {
@@ -76,7 +76,7 @@ func (f *Flattener) object(b []byte, i, depth int, fn func(path, value []byte, k
 		}
 		f.path = f.path[:outer]
 		if i = skipSpace(b, i); i >= len(b) {
-			return i, &SyntaxError{i, errEnd}
+			return i, syntaxError(i, errEnd)
 		}
 		switch b[i] {
 		case '}':
@@ -84,7 +84,7 @@ func (f *Flattener) object(b []byte, i, depth int, fn func(path, value []byte, k
 		case ',':
 			i = skipSpace(b, i+1)
 		default:
-			return i, &SyntaxError{i, errComma}
+			return i, syntaxError(i, errComma)
 		}
 	}
 }
@@ -109,9 +109,9 @@ func (f *Flattener) value(b []byte, i, depth int, fn func(path, value []byte, ki
 	case c == '{' && depth < flattenDepth:
 		return f.object(b, i, depth+1, fn)
 	case c == '{' || c == '[':
-		end, reason := f.nest.skip(b, i, depth)
-		if reason != "" {
-			return i, &SyntaxError{end, reason}
+		end, why := f.nest.skip(b, i, depth)
+		if why != 0 {
+			return i, syntaxError(end, why)
 		}
 		v := b[i:end]
 		if f.nest.repair {
@@ -124,9 +124,9 @@ func (f *Flattener) value(b []byte, i, depth int, fn func(path, value []byte, ki
 		}
 		return end, fn(f.path, v, kind)
 	}
-	v, next, reason := scanScalar(b, i)
-	if reason != "" {
-		return i, &SyntaxError{v.end, reason}
+	v, next, why := scanScalar(b, i)
+	if why != 0 {
+		return i, syntaxError(v.end, why)
 	}
 	text := b[v.start:v.end]
 	if v.kind == Escaped || v.kind == Broken {

@@ -21,7 +21,7 @@ func (n *nest) object(depth int) bool { return n.bits[depth>>6]>>(depth&63)&1 ==
 
 // skip scans the object or array that starts at i, itself nested in outer
 // others, and returns the index behind it.
-func (n *nest) skip(b []byte, i, outer int) (end int, reason string) {
+func (n *nest) skip(b []byte, i, outer int) (end int, why reason) {
 	depth := 0
 	opened := true // an object or array was just opened at i
 	n.repair = false
@@ -36,15 +36,15 @@ func (n *nest) skip(b []byte, i, outer int) (end int, reason string) {
 			}
 		}
 		if !opened || b[i] != '}' && b[i] != ']' || n.object(depth) != (b[i] == '}') {
-			if i, opened, reason = n.member(b, i, depth); reason != "" {
-				return i, reason
+			if i, opened, why = n.member(b, i, depth); why != 0 {
+				return i, why
 			}
 			if opened {
 				continue
 			}
 		}
-		if i, depth, reason = n.close(b, i, depth); reason != "" || depth == 0 {
-			return i, reason
+		if i, depth, why = n.close(b, i, depth); why != 0 || depth == 0 {
+			return i, why
 		}
 		opened = false
 	}
@@ -52,34 +52,34 @@ func (n *nest) skip(b []byte, i, outer int) (end int, reason string) {
 
 // member scans a name, if the level is an object's, and a value or the
 // opening of one.
-func (n *nest) member(b []byte, i, depth int) (next int, opened bool, reason string) {
+func (n *nest) member(b []byte, i, depth int) (next int, opened bool, why reason) {
 	if n.object(depth) {
 		if b[i] != '"' {
 			return i, false, errName
 		}
 		var kind Kind
-		if i, kind, reason = scanString(b, i+1); reason != "" {
-			return i, false, reason
+		if i, kind, why = scanString(b, i+1); why != 0 {
+			return i, false, why
 		}
 		n.repair = n.repair || kind == Broken
-		if i, reason = colon(b, i+1); reason != "" {
-			return i, false, reason
+		if i, why = colon(b, i+1); why != 0 {
+			return i, false, why
 		}
 	}
 	if b[i] == '{' || b[i] == '[' {
-		return i, true, ""
+		return i, true, 0
 	}
-	v, next, reason := scanScalar(b, i)
+	v, next, why := scanScalar(b, i)
 	n.repair = n.repair || v.kind == Broken
-	if reason != "" {
+	if why != 0 {
 		next = v.end
 	}
-	return next, false, reason
+	return next, false, why
 }
 
 // close goes behind a value: over the ends of what it was the last of, and
 // over the comma before the next.
-func (n *nest) close(b []byte, i, depth int) (next, left int, reason string) {
+func (n *nest) close(b []byte, i, depth int) (next, left int, why reason) {
 	for {
 		if i = skipSpace(b, i); i >= len(b) {
 			return i, depth, errEnd
@@ -89,11 +89,11 @@ func (n *nest) close(b []byte, i, depth int) (next, left int, reason string) {
 			if i = skipSpace(b, i+1); i >= len(b) {
 				return i, depth, errEnd
 			}
-			return i, depth, ""
+			return i, depth, 0
 		case c == '}' && n.object(depth), c == ']' && !n.object(depth):
 			i++
 			if depth--; depth == 0 {
-				return i, 0, ""
+				return i, 0, 0
 			}
 		default:
 			return i, depth, errComma
@@ -102,7 +102,7 @@ func (n *nest) close(b []byte, i, depth int) (next, left int, reason string) {
 }
 
 // colon goes over the colon behind a name to the first byte of the value.
-func colon(b []byte, i int) (next int, reason string) {
+func colon(b []byte, i int) (next int, why reason) {
 	if i = skipSpace(b, i); i >= len(b) {
 		return i, errEnd
 	}
@@ -112,5 +112,5 @@ func colon(b []byte, i int) (next int, reason string) {
 	if i = skipSpace(b, i+1); i >= len(b) {
 		return i, errEnd
 	}
-	return i, ""
+	return i, 0
 }

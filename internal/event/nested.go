@@ -14,7 +14,8 @@ func (p *Parser) AppendMembers(dst, doc []byte, leaves []Leaf) []byte {
 	nodes := p.paths.nodes
 	depth := 0 // of the object that is open
 	p.open[0] = root
-	for i, l := range leaves {
+	for i := range leaves {
+		l := &leaves[i]
 		parent := nodes[l.Path].parent
 		if i > 0 && parent == p.open[depth] {
 			dst = append(dst, ',')
@@ -22,7 +23,12 @@ func (p *Parser) AppendMembers(dst, doc []byte, leaves []Leaf) []byte {
 			dst, depth = p.descend(dst, parent, depth, i == 0)
 		}
 		dst = append(dst, nodes[l.Path].quoted...)
-		dst = appendValue(dst, doc, l)
+		// Escaped and plain strings stand in the document with their quotes.
+		if l.Kind == String || l.Kind == Escaped {
+			dst = append(dst, doc[l.Start-1:l.End+1]...)
+		} else {
+			dst = appendValue(dst, doc, *l)
+		}
 	}
 	for ; depth > 0; depth-- {
 		dst = append(dst, '}')

@@ -68,14 +68,14 @@ func (p *Parser) Parse(doc []byte) ([]Leaf, error) {
 	}
 	i := skipSpace(doc, 0)
 	if i >= len(doc) || doc[i] != '{' {
-		return nil, &SyntaxError{i, errObject}
+		return nil, syntaxError(i, errObject)
 	}
 	i, err := p.object(doc, i)
 	if err != nil {
 		return nil, err
 	}
 	if i = skipSpace(doc, i); i < len(doc) {
-		return nil, &SyntaxError{i, errTrailing}
+		return nil, syntaxError(i, errTrailing)
 	}
 	return p.leaves, nil
 }
@@ -89,9 +89,9 @@ func (p *Parser) object(b []byte, i int) (int, error) {
 	depth, limit := 0, len(p.paths.nodes)+eventPaths
 	parent, last := root, root
 	for {
-		path, next, reason := p.name(b, i, parent, last)
-		if reason != "" {
-			return i, &SyntaxError{next, reason}
+		path, next, why := p.name(b, i, parent, last)
+		if why != 0 {
+			return i, syntaxError(next, why)
 		}
 		if i, last = next, path; p.paths.nodes[path].seen == p.seen {
 			p.repeats = true
@@ -107,8 +107,8 @@ func (p *Parser) object(b []byte, i int) (int, error) {
 			}
 			i++
 			p.add(path, span{open, i, Object})
-		} else if next, reason = p.value(b, i, depth+1, path); reason != "" {
-			return i, &SyntaxError{next, reason}
+		} else if next, why = p.value(b, i, depth+1, path); why != 0 {
+			return i, syntaxError(next, why)
 		} else {
 			i = next
 		}
@@ -119,8 +119,8 @@ func (p *Parser) object(b []byte, i int) (int, error) {
 			i++
 			continue
 		}
-		if i, depth, reason = ends(b, i, depth); reason != "" {
-			return i, &SyntaxError{i, reason}
+		if i, depth, why = ends(b, i, depth); why != 0 {
+			return i, syntaxError(i, why)
 		}
 		if depth < 0 {
 			return i, nil
@@ -132,18 +132,18 @@ func (p *Parser) object(b []byte, i int) (int, error) {
 // ends goes from behind a value over the ends of the objects it was the last
 // in to the next name; left is how deep that is, less than 0 behind the last
 // object.
-func ends(b []byte, i, depth int) (next, left int, reason string) {
+func ends(b []byte, i, depth int) (next, left int, why reason) {
 	for {
 		if i = skipSpace(b, i); i >= len(b) {
 			return i, depth, errEnd
 		}
 		switch b[i] {
 		case ',':
-			return skipSpace(b, i+1), depth, ""
+			return skipSpace(b, i+1), depth, 0
 		case '}':
 			i++
 			if depth--; depth < 0 {
-				return i, depth, ""
+				return i, depth, 0
 			}
 		default:
 			return i, depth, errComma
@@ -153,8 +153,11 @@ func ends(b []byte, i, depth int) (next, left int, reason string) {
 
 // name reads the name at i and its colon, and returns its path and the index
 // of the value.
-func (p *Parser) name(b []byte, i int, parent, last Path) (path Path, next int, reason string) {
-	if guess := p.paths.nodes[last].next; guess != none {
+func (p *Parser) name(b []byte, i int, parent, last Path) (path Path, next int, why reason) {
+	for _, guess := range p.paths.nodes[last].next {
+		if guess == none {
+			break
+		}
 		n := &p.paths.nodes[guess]
 		if end := i + len(n.quoted); n.parent == parent && end < len(b) && string(b[i:end]) == n.quoted {
 			if b[end] <= ' ' {
@@ -162,7 +165,7 @@ func (p *Parser) name(b []byte, i int, parent, last Path) (path Path, next int, 
 					return 0, end, errEnd
 				}
 			}
-			return guess, end, ""
+			return guess, end, 0
 		}
 	}
 	if i >= len(b) {
@@ -171,36 +174,45 @@ func (p *Parser) name(b []byte, i int, parent, last Path) (path Path, next int, 
 	if b[i] != '"' {
 		return 0, i, errName
 	}
-	end, kind, reason := scanString(b, i+1)
-	if reason != "" {
-		return 0, end, reason
+	end, kind, why := scanString(b, i+1)
+	if why != 0 {
+		return 0, end, why
 	}
 	path = p.paths.child(parent, b[i+1:end], kind)
-	p.paths.nodes[last].next = path
-	next, reason = colon(b, end+1)
-	return path, next, reason
+	before := &p.paths.nodes[last]
+	before.next = [2]Path{path, before.next[0]}
+	next, why = colon(b, end+1)
+	return path, next, why
 }
 
 // value reads the value at i as one leaf.
-func (p *Parser) value(b []byte, i, depth int, path Path) (next int, reason string) {
+func (p *Parser) value(b []byte, i, depth int, path Path) (next int, why reason) {
 	if b[i] == '[' || b[i] == '{' {
 		kind := Array
 		if b[i] == '{' {
 			kind = Object
 		}
-		end, reason := p.nest.skip(b, i, depth)
-		if reason == "" {
+		end, why := p.nest.skip(b, i, depth)
+		if why == 0 {
 			p.add(path, span{i, end, kind})
 			p.leaves[len(p.leaves)-1].Repair = p.nest.repair
 		}
-		return end, reason
+		return end, why
 	}
-	v, next, reason := scanScalar(b, i)
-	if reason != "" {
-		return v.end, reason
+	if b[i] == '"' {
+		end, kind, why := scanString(b, i+1)
+		if why != 0 {
+			return end, why
+		}
+		p.add(path, span{i + 1, end, kind})
+		return end + 1, 0
+	}
+	v, next, why := scanScalar(b, i)
+	if why != 0 {
+		return v.end, why
 	}
 	p.add(path, v)
-	return next, ""
+	return next, 0
 }
 
 func (p *Parser) add(path Path, v span) {

@@ -23,13 +23,13 @@ const (
 	pathDepth = 64
 )
 
-// node is one name below another. next is the path that came after this one
-// when it was last met: events of one source have their names in the same
-// order, so one comparison with the expected bytes mostly stands for finding
-// the end of a name, its colon and its path.
+// node is one name below another. next is the two paths that came after this
+// one when it was last met, the newer first: events of one source have their
+// names in the same order, so a comparison with the expected bytes mostly
+// stands for finding the end of a name, its colon and its path.
 type node struct {
 	parent Path
-	next   Path
+	next   [2]Path
 	depth  int32
 	seen   uint32 // the object it was last met in
 	quoted string // the name as JSON with its colon: "name":
@@ -45,7 +45,7 @@ type paths struct {
 }
 
 func newPaths() *paths {
-	p := &paths{seed: maphash.MakeSeed(), nodes: []node{{parent: none, next: none}}}
+	p := &paths{seed: maphash.MakeSeed(), nodes: []node{{parent: none, next: [2]Path{none, none}}}}
 	p.rehash(0)
 	return p
 }
@@ -78,7 +78,7 @@ func (p *paths) child(parent Path, raw []byte, kind Kind) Path {
 	}
 	id := Path(len(p.nodes))
 	p.nodes = append(p.nodes, node{
-		parent: parent, next: none, depth: p.nodes[parent].depth + 1,
+		parent: parent, next: [2]Path{none, none}, depth: p.nodes[parent].depth + 1,
 		quoted: `"` + string(raw) + `":`,
 	})
 	if p.table[i] = id; 2*len(p.nodes) > len(p.table) {
@@ -117,8 +117,10 @@ func (p *paths) forget() {
 	}
 	p.nodes = append([]node(nil), p.nodes[:p.fixed]...)
 	for i := range p.nodes {
-		if int(p.nodes[i].next) >= p.fixed {
-			p.nodes[i].next = none
+		for n, next := range p.nodes[i].next {
+			if int(next) >= p.fixed {
+				p.nodes[i].next[n] = none
+			}
 		}
 	}
 	p.rehash(2 * p.fixed)

@@ -41,21 +41,42 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("byte %d: %s", e.Offset, e.Reason)
 }
 
-// Reasons of syntax errors; "" stands for no error.
+// reason is why bytes are not JSON; 0 stands for no error.
+type reason uint8
+
 const (
-	errEnd      = "unexpected end"
-	errValue    = "no value starts like this"
-	errLiteral  = "a literal that is neither true, false nor null"
-	errNumber   = "a malformed number"
-	errControl  = "a control character in a string"
-	errEscape   = "an unknown escape in a string"
-	errName     = "a member's name must be a string"
-	errColon    = "a colon must follow a member's name"
-	errComma    = "a comma or the end of the object or array must follow a value"
-	errDepth    = "nested too deep"
-	errTrailing = "something follows the value"
-	errObject   = "not an object"
+	errEnd reason = iota + 1
+	errValue
+	errLiteral
+	errNumber
+	errControl
+	errEscape
+	errName
+	errColon
+	errComma
+	errDepth
+	errTrailing
+	errObject
 )
+
+func (r reason) String() string {
+	return [...]string{
+		errEnd:      "unexpected end",
+		errValue:    "no value starts like this",
+		errLiteral:  "a literal that is neither true, false nor null",
+		errNumber:   "a malformed number",
+		errControl:  "a control character in a string",
+		errEscape:   "an unknown escape in a string",
+		errName:     "a member's name must be a string",
+		errColon:    "a colon must follow a member's name",
+		errComma:    "a comma or the end of the object or array must follow a value",
+		errDepth:    "nested too deep",
+		errTrailing: "something follows the value",
+		errObject:   "not an object",
+	}[r]
+}
+
+func syntaxError(offset int, r reason) error { return &SyntaxError{offset, r.String()} }
 
 const (
 	ones  = 0x0101010101010101
@@ -72,7 +93,7 @@ func stops(w uint64) uint64 {
 
 // scanString scans a string from the byte after its opening quote to its
 // closing quote, whose index it returns. With a reason, end is where it broke.
-func scanString(b []byte, i int) (end int, kind Kind, reason string) {
+func scanString(b []byte, i int) (end int, kind Kind, why reason) {
 	start := i
 	kind = String
 	high := false
@@ -94,7 +115,7 @@ func scanString(b []byte, i int) (end int, kind Kind, reason string) {
 			if high && kind != Broken && !utf8.Valid(b[start:i]) {
 				kind = Broken
 			}
-			return i, kind, ""
+			return i, kind, 0
 		case c == '\\':
 			n, whole := scanEscape(b[i:])
 			if n <= 0 {
@@ -172,7 +193,7 @@ func hex4(b []byte, i int) (r rune, bad int) {
 
 // scanNumber scans the number that starts at i and returns the index behind
 // it (RFC 8259, section 6).
-func scanNumber(b []byte, i int) (end int, reason string) {
+func scanNumber(b []byte, i int) (end int, why reason) {
 	if i < len(b) && b[i] == '-' {
 		i++
 	}
@@ -205,7 +226,7 @@ func scanNumber(b []byte, i int) (end int, reason string) {
 		}
 		i = n
 	}
-	return i, ""
+	return i, 0
 }
 
 func digits(b []byte, i int) int {
@@ -215,7 +236,7 @@ func digits(b []byte, i int) int {
 	return i
 }
 
-func scanLiteral(b []byte, i int) (end int, kind Kind, reason string) {
+func scanLiteral(b []byte, i int) (end int, kind Kind, why reason) {
 	var word string
 	switch b[i] {
 	case 't':
@@ -230,7 +251,7 @@ func scanLiteral(b []byte, i int) (end int, kind Kind, reason string) {
 	if len(b)-i < len(word) || string(b[i:i+len(word)]) != word {
 		return i, 0, errLiteral
 	}
-	return i + len(word), kind, ""
+	return i + len(word), kind, 0
 }
 
 func skipSpace(b []byte, i int) int {
@@ -249,18 +270,18 @@ type span struct {
 
 // scanScalar scans the string, number or literal at i; next is the index
 // behind it.
-func scanScalar(b []byte, i int) (v span, next int, reason string) {
+func scanScalar(b []byte, i int) (v span, next int, why reason) {
 	v.start = i
 	switch c := b[i]; {
 	case c == '"':
 		v.start++
-		v.end, v.kind, reason = scanString(b, i+1)
-		return v, v.end + 1, reason
+		v.end, v.kind, why = scanString(b, i+1)
+		return v, v.end + 1, why
 	case c == '-' || c-'0' <= 9:
 		v.kind = Number
-		v.end, reason = scanNumber(b, i)
+		v.end, why = scanNumber(b, i)
 	default:
-		v.end, v.kind, reason = scanLiteral(b, i)
+		v.end, v.kind, why = scanLiteral(b, i)
 	}
-	return v, v.end, reason
+	return v, v.end, why
 }

@@ -80,19 +80,24 @@ func (s *State) Apply(special Special) {
 			s.last[l.Path] = i
 		}
 	}
-	known := event.Path(len(s.table.byPath))
+	rules := s.table.byPath
 	for i := range s.leaves {
-		l := s.leaves[i]
+		l := &s.leaves[i]
 		if l.Kind == event.Broken || l.Repair {
 			s.repaired = true
 		}
-		if l.Path < known {
-			if r := &s.table.byPath[l.Path]; r.set && (!s.parser.Repeats() || s.last[l.Path] == i) && s.apply(r, l, special) && !r.keep {
+		if int(l.Path) < len(rules) && rules[l.Path].set && !s.superseded(i, l.Path) {
+			if r := &rules[l.Path]; s.apply(r, *l, special) && !r.keep {
 				continue
 			}
 		}
-		s.Rest = append(s.Rest, l)
+		s.Rest = append(s.Rest, *l)
 	}
+}
+
+// superseded says whether a later leaf has the path of the i-th.
+func (s *State) superseded(i int, path event.Path) bool {
+	return s.parser.Repeats() && s.last[path] != i
 }
 
 func (s *State) apply(r *rule, l event.Leaf, special Special) bool {

@@ -74,21 +74,19 @@ func parseTime(b []byte) (t time.Time, bare int, utc, ok bool) {
 
 // zone reads a time zone as seconds east of UTC.
 func zone(b []byte) (seconds int, ok bool) {
-	if len(b) == 0 || len(b) == 1 && b[0]|0x20 == 'z' {
+	switch {
+	case len(b) == 0, string(b) == "+0000", len(b) == 1 && b[0]|0x20 == 'z':
 		return 0, true
-	}
-	if len(b) == 6 && b[3] == ':' {
-		b = []byte{b[0], b[1], b[2], b[4], b[5]}
-	}
-	if len(b) != 5 || b[0] != '+' && b[0] != '-' {
+	case len(b) < 5 || len(b) > 6 || len(b) == 6 && b[3] != ':' || b[0] != '+' && b[0] != '-':
 		return 0, false
 	}
-	for _, c := range b[1:] {
-		if c-'0' > 9 {
+	minute := len(b) - 2
+	for _, i := range [...]int{1, 2, minute, minute + 1} {
+		if b[i]-'0' > 9 {
 			return 0, false
 		}
 	}
-	h, m := two(b, 1), two(b, 3)
+	h, m := two(b, 1), two(b, minute)
 	if h > 23 || m > 59 {
 		return 0, false
 	}

@@ -272,7 +272,9 @@ func (s *state) mapQueries(f event.Field, l event.Leaf) bool {
 
 // finishDNS gathers the addresses of the answers.
 func (s *state) finishDNS() {
-	s.singleAnswer()
+	if s.Doc.Has(s.d.fields.question) {
+		s.singleAnswer()
+	}
 	if s.addresses.Len() > 0 {
 		start := len(s.Doc.Side)
 		s.Doc.Side = s.addresses.AppendArray(s.Doc.Side)

@@ -3,6 +3,7 @@ package suricata
 import (
 	"strings"
 
+	"github.com/decodersring/decoder/internal/decode"
 	"github.com/decodersring/decoder/internal/decode/mapping"
 	"github.com/decodersring/decoder/internal/event"
 )
@@ -22,7 +23,7 @@ type fields struct {
 	server, client certificate
 
 	repaired, attack mapping.Constant
-	directions       map[string]mapping.Constant
+	directions       [decode.External + 1]mapping.Constant
 	ipv4, ipv6       mapping.Constant
 	success, failure mapping.Constant
 }
@@ -94,10 +95,9 @@ func newFields(t *mapping.Table) fields {
 		repaired: t.Constant(`["invalid_utf8"]`), attack: t.Constant(`"MITRE ATT&CK"`),
 		ipv4: t.Constant(`"ipv4"`), ipv6: t.Constant(`"ipv6"`),
 		success: t.Constant(`"success"`), failure: t.Constant(`"failure"`),
-		directions: map[string]mapping.Constant{},
 	}
-	for _, d := range []string{"internal", "outbound", "inbound", "external"} {
-		f.directions[d] = t.Constant(quote(d))
+	for d := decode.Internal; d <= decode.External; d++ {
+		f.directions[d] = t.Constant(quote(d.String()))
 	}
 	return f
 }

@@ -64,7 +64,7 @@ func (s *state) finishNetwork() {
 	default:
 		s.PutConstant(f.networkType, f.ipv6)
 	}
-	if d := s.d.options.Home.Direction(s.Source, s.Destination); d != "" {
+	if d := s.d.options.Home.Direction(s.Source, s.Destination); d != decode.NoDirection {
 		s.PutConstant(f.direction, f.directions[d])
 	}
 }
@@ -72,6 +72,23 @@ func (s *state) finishNetwork() {
 // finishFlow gives the counters to the two sides and adds them up, and says
 // how long the flow was.
 func (s *state) finishFlow() {
+	f := &s.d.fields
+	if s.flow != (counters{}) {
+		s.putCounters()
+	}
+	s.putSum(f.networkBytes, f.sourceBytes, f.destinationBytes)
+	s.putSum(f.networkPackets, f.sourcePackets, f.destinationPackets)
+	if !s.typ.flow {
+		return
+	}
+	from, ok := mapping.ParseTime(s.Doc.Value(f.start))
+	to, ok2 := mapping.ParseTime(s.Doc.Value(f.end))
+	if d := to.Sub(from); ok && ok2 && d >= 0 {
+		s.putInt(f.duration, int64(d))
+	}
+}
+
+func (s *state) putCounters() {
 	f := &s.d.fields
 	source, destination := s.flow.toServer, s.flow.toClient
 	sourcePackets, destinationPackets := s.flow.packetsToServer, s.flow.packetsToClient
@@ -83,16 +100,6 @@ func (s *state) finishFlow() {
 	s.putCounter(f.destinationBytes, destination)
 	s.putCounter(f.sourcePackets, sourcePackets)
 	s.putCounter(f.destinationPackets, destinationPackets)
-	s.putSum(f.networkBytes, f.sourceBytes, f.destinationBytes)
-	s.putSum(f.networkPackets, f.sourcePackets, f.destinationPackets)
-	if !s.typ.flow {
-		return
-	}
-	from, ok := mapping.ParseTime(s.Doc.Value(f.start))
-	to, ok2 := mapping.ParseTime(s.Doc.Value(f.end))
-	if d := to.Sub(from); ok && ok2 && d >= 0 {
-		s.putInt(f.duration, int64(d))
-	}
 }
 
 // fromServer says whether an alert's packet was sent by the server: the flow
