@@ -122,7 +122,7 @@ func awaitSocket(ctx context.Context, socket string, p *proc.Process) (*Client, 
 	}
 }
 
-var errEnded = errors.New("it exited")
+var errEnded = errors.New("it ended")
 
 func orEnded(err error) error {
 	if err == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/decodersring/decoder/internal/bus"
@@ -15,7 +16,7 @@ import (
 // round reads from every file that is not done what there is, at most a chunk
 // of the last, and returns the number of bytes read.
 func (t *Tail) round(ctx context.Context) (int, error) {
-	if time.Since(t.scanned) >= scanEvery {
+	if time.Since(t.scanned) >= scanEvery || t.replaced() {
 		if err := t.scan(false); err != nil {
 			return 0, err
 		}
@@ -48,6 +49,17 @@ func (t *Tail) round(ctx context.Context) (int, error) {
 		t.dirty, t.saved = false, time.Now()
 	}
 	return total, nil
+}
+
+// replaced says whether another file than the known one lies at the path, so
+// that a new one is read at once.
+func (t *Tail) replaced() bool {
+	info, err := os.Stat(t.opts.Path)
+	if err != nil || info.Size() == 0 {
+		return false
+	}
+	sys, ok := info.Sys().(*syscall.Stat_t)
+	return ok && (t.current == nil || t.current.path != t.opts.Path || t.current.Inode != sys.Ino)
 }
 
 // read appends one chunk of a file and moves its offset behind the last whole

@@ -94,6 +94,12 @@ func (t *Tail) scan(skip bool) error {
 		t.meet(c, skip && c.path != t.opts.Path)
 	}
 	t.forget()
+	t.current = nil
+	for _, e := range t.marks.Files {
+		if e.path == t.opts.Path {
+			t.current = e
+		}
+	}
 	if t.dirty || len(t.marks.Files) != before {
 		// An identity must be on disk before a line is appended under it.
 		if err := t.marks.write(t.opts.Bookmark, true); err != nil {

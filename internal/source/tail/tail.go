@@ -54,12 +54,13 @@ type Deps struct {
 
 // Tail reads one path and its older files into the log.
 type Tail struct {
-	opts  Options
-	deps  Deps
-	marks bookmark
-	batch *batch.Batch
-	lines batch.Lines
-	buf   []byte
+	opts    Options
+	deps    Deps
+	marks   bookmark
+	current *entry // the file at the path, nil when it is not known yet
+	batch   *batch.Batch
+	lines   batch.Lines
+	buf     []byte
 
 	dirty    bool // marks are not on disk
 	saved    time.Time

@@ -1,0 +1,244 @@
+package rules
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/decodersring/decoder/internal/obs"
+	"github.com/decodersring/decoder/internal/suricata"
+)
+
+//go:embed starter.rules
+var starterRules []byte
+
+//go:embed selftest.rules
+var selftestRules []byte
+
+// SelftestID is the signature id of the self-test's rule, SelftestContent what
+// makes it alert.
+const (
+	SelftestID      = 1900000
+	SelftestContent = "decoder-ring-selftest:"
+)
+
+const component = "rules"
+
+// EmergingThreatsOpen is the source used where none is named.
+const EmergingThreatsOpen = "et/open"
+
+// Options are set by the program.
+type Options struct {
+	Dir     string
+	Sources []string      // EmergingThreatsOpen, https:// and file:// addresses; nil is EmergingThreatsOpen, empty none
+	Local   []string      // more rule files of the user's, beside those in Dir/local
+	Every   time.Duration // between updates; a day when 0, never when negative
+}
+
+// Deps are what a Set works with.
+type Deps struct {
+	Scope obs.Scope
+	Find  func(context.Context) (suricata.Binary, error) // suricata.Find when nil
+	// Reload has the running engine load the rules that are active now. Nil, or
+	// an error that is suricata.ErrNotWatching: there is none.
+	Reload func(context.Context) (suricata.RuleStats, error)
+}
+
+// Set is the set of rules in use. Its methods may be called concurrently;
+// those that change it wait for each other.
+type Set struct {
+	opts Options
+	deps Deps
+
+	change sync.Mutex // held by whoever changes the folder
+	mu     sync.Mutex
+	state  state
+}
+
+// state is what is known of the active rules, kept beside them.
+type state struct {
+	Version int          `json:"version"`
+	Updated time.Time    `json:"updated"` // last successful fetch; zero: never
+	Made    time.Time    `json:"made"`    // when the active rules were put in place
+	Starter bool         `json:"starter"` // the starter rules are among them
+	Enabled int          `json:"enabled"`
+	Total   int          `json:"total"`
+	Failed  []FailedRule `json:"failed,omitempty"` // left out, since the engine does not load them
+	Problem string       `json:"problem,omitempty"`
+}
+
+// FailedRule is a rule the engine does not load.
+type FailedRule struct {
+	ID     int    `json:"sid"`
+	Reason string `json:"reason"`
+}
+
+const stateVersion = 1
+
+// New returns a Set; the folder is not touched before Prepare.
+func New(o Options, d Deps) (*Set, error) {
+	if !filepath.IsAbs(o.Dir) {
+		return nil, errors.New("rules need an absolute folder")
+	}
+	if o.Sources == nil {
+		o.Sources = []string{EmergingThreatsOpen}
+	}
+	if o.Every == 0 {
+		o.Every = 24 * time.Hour
+	}
+	if d.Find == nil {
+		d.Find = suricata.Find
+	}
+	return &Set{opts: o, deps: d}, nil
+}
+
+func (s *Set) path(elements ...string) string {
+	return filepath.Join(append([]string{s.opts.Dir}, elements...)...)
+}
+
+const defaultDisable = `# Rules that are off: one of suricata-update's matchers a line, as
+#   2019401            a signature id
+#   re:heartbleed      a regular expression on the rule
+#   group:dos.rules    a file of the source
+# The engine's own event rules tell of broken protocols rather than of attacks
+# and are many. Remove these lines to have them.
+group:stream-events.rules
+group:decoder-events.rules
+group:app-layer-events.rules
+group:http-events.rules
+group:tls-events.rules
+group:smtp-events.rules
+group:dns-events.rules
+group:quic-events.rules
+group:files.rules
+`
+
+// Prepare makes the folder and, if there are no active rules, makes them of
+// what is there without fetching. When it returns nil, RuleSet can be used.
+func (s *Set) Prepare(ctx context.Context) error {
+	s.change.Lock()
+	defer s.change.Unlock()
+	for _, dir := range []string{"local", "active", "fetched", "builtin"} {
+		if err := os.MkdirAll(s.path(dir), 0o700); err != nil {
+			return fmt.Errorf("making the rules folder: %w", err)
+		}
+	}
+	for name, text := range map[string]string{
+		"disable.conf": defaultDisable,
+		"enable.conf":  "# Rules that are on although their source has them off; see disable.conf.\n",
+		"modify.conf":  "# Changes to rules, as: 2019401 \"from\" \"to\"; see the manual of suricata-update.\n",
+		"update.yaml":  "# Empty: what suricata-update is to do is told on its command line.\n",
+	} {
+		if err := writeOnce(s.path(name), text); err != nil {
+			return err
+		}
+	}
+	if err := replace(s.path("builtin", "selftest.rules"), selftestRules); err != nil {
+		return err
+	}
+	if err := replace(s.path("builtin", "starter.rules"), starterRules); err != nil {
+		return err
+	}
+	if err := s.readState(); err != nil {
+		return err
+	}
+	if _, err := os.Stat(s.path("active", "decoder.rules")); err == nil {
+		return nil
+	}
+	_, err := s.rebuild(ctx, false)
+	return err
+}
+
+func (s *Set) readState() error {
+	b, err := os.ReadFile(s.path("active", "state.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	var st state
+	if err == nil {
+		err = json.Unmarshal(b, &st)
+	}
+	if err != nil {
+		return fmt.Errorf("reading the state of the rules: %w", err)
+	}
+	if st.Version > stateVersion {
+		return fmt.Errorf("reading the state of the rules: it is of version %d, written by a newer program; this one knows %d", st.Version, stateVersion)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state = st
+	return nil
+}
+
+// RuleSet returns the files an engine loads.
+func (s *Set) RuleSet() (suricata.RuleSet, error) {
+	classification, reference := suricata.DefaultFiles()
+	if p := s.path("active", "classification.config"); exists(p) {
+		classification = p
+	}
+	set := suricata.RuleSet{
+		Files:          []string{s.path("active", "decoder.rules"), s.path("builtin", "selftest.rules")},
+		Classification: classification, Reference: reference,
+	}
+	if p := s.path("threshold.config"); exists(p) {
+		set.Threshold = p
+	}
+	for _, f := range set.Files {
+		if !exists(f) {
+			return set, fmt.Errorf("rule file %s is missing; make it with: decoder rules update", f)
+		}
+	}
+	return set, nil
+}
+
+// Status is how the rules stand.
+type Status struct {
+	Enabled int          `json:"enabled"`
+	Total   int          `json:"total"`
+	Updated time.Time    `json:"updated,omitzero"` // last successful fetch
+	Starter bool         `json:"starter"`          // only the starter rules and local ones are there
+	Failed  []FailedRule `json:"failed,omitempty"`
+	Problem string       `json:"problem,omitempty"` // why the last update failed
+}
+
+// Status returns how the rules stand.
+func (s *Set) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.state
+	return Status{st.Enabled, st.Total, st.Updated, st.Starter, st.Failed, st.Problem}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func writeOnce(path, text string) error {
+	if exists(path) {
+		return nil
+	}
+	return replace(path, []byte(text))
+}
+
+// replace writes a file so that a kill leaves the old or the new.
+func replace(path string, b []byte) error {
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return nil
+}
