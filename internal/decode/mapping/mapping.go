@@ -104,10 +104,8 @@ func Compile(rules []Rule, fields []string) (*Table, error) {
 		return nil, fmt.Errorf("compiling a mapping: %w", err)
 	}
 	t := &Table{Layout: layout, rules: rules}
-	for set, name := range [relatedSets]string{IPs: "related.ip", Hosts: "related.hosts", Hashes: "related.hash", Users: "related.user"} {
-		if name != "" {
-			t.related[set] = t.Field(name)
-		}
+	for set := IPs; set < relatedSets; set++ {
+		t.related[set] = t.Field(set.String())
 	}
 	t.source, t.dest = t.Field("source.ip"), t.Field("destination.ip")
 	p := t.parser()
@@ -127,7 +125,10 @@ func Compile(rules []Rule, fields []string) (*Table, error) {
 
 // fits checks that what a rule gives is of its field's type.
 func fits(r Rule) error {
-	f, _ := ecs.Find(r.To)
+	f, ok := ecs.Find(r.To)
+	if !ok {
+		return nil // reported with all other names
+	}
 	want := map[As]ecs.Type{Long: ecs.Long, Bool: ecs.Boolean, Address: ecs.IP, Time: ecs.Date}[r.As]
 	if want == "" {
 		want = ecs.Keyword
@@ -171,4 +172,29 @@ func (t *Table) Constant(json string) Constant {
 	start := len(t.constants)
 	t.constants = append(t.constants, json...)
 	return Constant{start, len(t.constants)}
+}
+
+// String describes a way that sources share, "" for a source's own.
+func (a As) String() string {
+	if a >= Own {
+		return ""
+	}
+	return [...]string{
+		Keyword:  "as it is",
+		Text:     "as a string",
+		Long:     "as it is",
+		Bool:     "as it is",
+		Lower:    "in lower case",
+		Address:  "in its shortest form",
+		Time:     "in RFC 3339 and UTC",
+		MAC:      "as AA-BB-CC-DD-EE-FF",
+		Hex:      "without colons, in upper case",
+		Keywords: "as an array",
+		Nothing:  "stays",
+	}[a]
+}
+
+// String returns the field of a set of related values.
+func (r Related) String() string {
+	return [...]string{"", "related.ip", "related.hosts", "related.hash", "related.user"}[r]
 }

@@ -113,11 +113,13 @@ func daysIn(year, month int) int {
 }
 
 // daysSince counts the days from 1970-01-01 in the Gregorian calendar, by
-// years that begin in March, so that the leap day is their last.
+// years that begin in March, so that the leap day is their last. 400 years
+// more keep the divisions from what is less than 0.
 func daysSince(year, month, day int) int {
+	year += 400
 	if month <= 2 {
 		year--
 		month += 12
 	}
-	return 365*year + year/4 - year/100 + year/400 + (153*(month-3)+2)/5 + day - 1 - 719468
+	return 365*year + year/4 - year/100 + year/400 + (153*(month-3)+2)/5 + day - 1 - 719468 - 146097
 }
