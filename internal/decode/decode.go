@@ -28,6 +28,8 @@ type Meta struct {
 	Topic     string
 	Partition int32
 	Offset    int64
+	// Index counts the events of one record, for formats that have several.
+	Index int
 	// Time is the record's on the log, for formats whose lines have none.
 	Time time.Time
 	// Capture names the capture the record was replayed from, if any.

@@ -6,7 +6,6 @@ package jsonline
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"github.com/decodersring/decoder/internal/decode/mapping"
 	"github.com/decodersring/decoder/internal/event"
 	"github.com/decodersring/decoder/internal/event/ecs"
-	"github.com/decodersring/decoder/internal/fault"
 )
 
 // Options are what a decoder is made with.
@@ -25,35 +23,22 @@ type Options struct {
 
 // Decoder decodes JSON objects. It may be used concurrently.
 type Decoder struct {
-	home   decode.Home
-	nest   decode.Nest
-	table  *mapping.Table
-	states sync.Pool
-
-	timestamp, id, kind, module, dataset, version, tags, communityID, host event.Field
-	rawTopic, rawPartition, rawOffset, capture                             event.Field
-	isEvent, isJSON, isVersion, repaired                                   mapping.Constant
+	base                     *mapping.Base
+	states                   sync.Pool
+	timestamp, kind, dataset event.Field
+	isEvent, isJSON          mapping.Constant
 }
 
 // New returns a decoder.
 func New(o Options) (*Decoder, error) {
-	if o.Home == nil {
-		o.Home = decode.PrivateNetworks()
-	}
-	t, err := mapping.Compile(rules(), []string{"event.id", "event.kind", "event.module", "event.dataset", "ecs.version",
-		"decoder.raw.topic", "decoder.raw.partition", "decoder.raw.offset", "decoder.capture.name"})
+	t, err := mapping.Compile(rules(), append(mapping.BaseFields(), "event.kind", "event.dataset"))
 	if err != nil {
 		return nil, fmt.Errorf("making the JSON decoder: %w", err)
 	}
 	d := &Decoder{
-		home: o.Home, nest: decode.NestAt("json"), table: t,
-		timestamp: t.Field("@timestamp"), id: t.Field("event.id"), kind: t.Field("event.kind"), module: t.Field("event.module"),
-		dataset: t.Field("event.dataset"), version: t.Field("ecs.version"), tags: t.Field("tags"),
-		communityID: t.Field("network.community_id"), host: t.Field("host.name"),
-		rawTopic: t.Field("decoder.raw.topic"), rawPartition: t.Field("decoder.raw.partition"),
-		rawOffset: t.Field("decoder.raw.offset"), capture: t.Field("decoder.capture.name"),
-		isEvent: t.Constant(`"event"`), isJSON: t.Constant(`"json"`), isVersion: t.Constant(`"` + ecs.Version + `"`),
-		repaired: t.Constant(`["invalid_utf8"]`),
+		base:      mapping.NewBase(t, mapping.BaseOptions{Home: o.Home, Module: "json", Nest: "json", Key: "host.name"}),
+		timestamp: t.Field("@timestamp"), kind: t.Field("event.kind"), dataset: t.Field("event.dataset"),
+		isEvent: t.Constant(`"event"`), isJSON: t.Constant(`"json"`),
 	}
 	d.states.New = func() any { return t.NewState() }
 	return d, nil
@@ -91,56 +76,23 @@ func rules() (rules []mapping.Rule) {
 // where that is missing or no time, the record's. An error is permanent. Decode
 // keeps neither line nor dst.
 func (d *Decoder) Decode(line []byte, meta decode.Meta, dst []byte) (decode.Event, error) {
-	if len(line) > decode.MaxLine {
-		return decode.Event{}, fault.NewPermanent(decode.CodeLineTooLong, fmt.Errorf("decoding JSON: a line of %d bytes", len(line)))
+	if err := decode.CheckLength("JSON", line); err != nil {
+		return decode.Event{}, err
 	}
 	s := d.states.Get().(*mapping.State)
 	defer d.states.Put(s)
 	if err := s.Parse(line); err != nil {
-		code := decode.CodeJSONInvalid
-		if errors.Is(err, event.ErrTooManyFields) {
-			code = decode.CodeTooManyFields
-		}
-		return decode.Event{}, fault.NewPermanent(code, fmt.Errorf("decoding JSON: %w", err))
+		return decode.Event{}, decode.ParseFault("JSON", err)
 	}
 	s.Apply(nil)
-	if !s.Doc.Has(d.timestamp) {
+	if !d.base.HasTime(s) {
 		if meta.Time.IsZero() {
-			return decode.Event{}, fault.NewPermanent(decode.CodeNoTimestamp, errors.New("decoding JSON: no @timestamp"))
+			return decode.Event{}, decode.Fault(decode.CodeNoTimestamp, errors.New("decoding JSON: no @timestamp"))
 		}
 		s.PutString(d.timestamp, meta.Time.UTC().Format(time.RFC3339Nano))
 	}
-	d.finish(s, meta)
-	return d.event(s, dst), nil
-}
-
-func (d *Decoder) finish(s *mapping.State, meta decode.Meta) {
 	s.PutConstant(d.kind, d.isEvent)
-	s.PutConstant(d.module, d.isJSON)
 	s.PutConstant(d.dataset, d.isJSON)
-	s.PutConstant(d.version, d.isVersion)
-	s.PutString(d.id, event.ID(meta.Origin, event.KindEvent, 0))
-	if meta.Topic != "" {
-		s.PutString(d.rawTopic, meta.Topic)
-		s.PutJSON(d.rawPartition, strconv.Itoa(int(meta.Partition)))
-		s.PutJSON(d.rawOffset, strconv.FormatInt(meta.Offset, 10))
-	}
-	if meta.Capture != "" {
-		s.PutString(d.capture, meta.Capture)
-	}
-	s.Finish(d.tags, d.repaired)
-}
-
-func (d *Decoder) event(s *mapping.State, dst []byte) decode.Event {
-	key := s.Doc.Value(d.communityID)
-	if len(key) == 0 {
-		key = s.Doc.Value(d.host)
-	}
-	if len(key) == 0 {
-		key = []byte("json")
-	}
-	if a := d.home.Monitored(s.Source, s.Destination); a.IsValid() {
-		key = []byte(a.String())
-	}
-	return decode.Assemble(dst, s.Doc, d.nest, s.AppendRest, decode.Parts{ID: d.id, Time: d.timestamp, Key: key})
+	d.base.Finish(s, meta, false)
+	return d.base.Event(s, dst), nil
 }

@@ -25,7 +25,7 @@ func TestWhatIsECSPassesAndTheRestStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"@timestamp":"2026-03-02T08:00:00Z","ecs":{"version":"8.17.0"},"event":{"dataset":"json","id":"` + string(ev.ID) + `","kind":"event","module":"json"},` +
-		`"host":{"name":"h"},"message":"m","process":{"args":["x"]},"related":{"hosts":["h"],"ip":["10.0.0.1"]},"source":{"ip":"10.0.0.1"},` +
+		`"host":{"name":"h"},"message":"m","network":{"type":"ipv4"},"process":{"args":["x"]},"related":{"hosts":["h"],"ip":["10.0.0.1"]},"source":{"ip":"10.0.0.1"},` +
 		`"json":{"source":{"port":"80"},"host":{"ip":["10.0.0.1"]},"labels":{"a":"b"},"process":{"pid":18446744073709551615},"dns":{"answers":[{"name":"a"}]},"ecs":{"version":"1.0"}}}`
 	if string(ev.JSON) != want || string(ev.Key) != "10.0.0.1" {
 		t.Errorf("got  %s\nwant %s\nkey  %s", ev.JSON, want, ev.Key)

@@ -225,17 +225,13 @@ func (s *State) AppendRest(dst []byte) []byte {
 	return s.parser.AppendMembers(dst, s.Line, s.Rest)
 }
 
-// Finish fills the fields that gather what was met on the way: related.*, and
-// a tag if something had to be repaired.
-func (s *State) Finish(tags event.Field, repaired Constant) {
+// finishRelated fills the fields of related.*.
+func (s *State) finishRelated() {
 	for set := IPs; set < relatedSets; set++ {
 		if l := &s.related[set]; l.Len() > 0 {
 			start := len(s.Doc.Side)
 			s.Doc.Side = l.AppendArray(s.Doc.Side)
 			s.Doc.Put(s.table.related[set], start, false)
 		}
-	}
-	if s.repaired {
-		s.PutConstant(tags, repaired)
 	}
 }

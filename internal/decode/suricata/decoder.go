@@ -8,8 +8,6 @@ import (
 	"github.com/decodersring/decoder/internal/decode"
 	"github.com/decodersring/decoder/internal/decode/mapping"
 	"github.com/decodersring/decoder/internal/event"
-	"github.com/decodersring/decoder/internal/event/ecs"
-	"github.com/decodersring/decoder/internal/fault"
 )
 
 // Options are what a decoder is made with. The zero value is of use.
@@ -27,26 +25,22 @@ type Options struct {
 type Decoder struct {
 	options Options
 	table   *mapping.Table
+	base    *mapping.Base
 	fields  fields
 	types   map[string]*compiledType
 	other   *compiledType
 	paths   paths
-	nest    decode.Nest
-	unnamed []byte // key where nothing else tells events apart
 	states  sync.Pool
 }
 
 // New returns a decoder.
 func New(o Options) (*Decoder, error) {
-	if o.Home == nil {
-		o.Home = decode.PrivateNetworks()
-	}
-	table, err := mapping.Compile(rules(), filled())
+	table, err := mapping.Compile(rules(), append(filled(), mapping.BaseFields()...))
 	if err != nil {
 		return nil, fmt.Errorf("making the Suricata decoder: %w", err)
 	}
 	d := &Decoder{options: o, table: table, fields: newFields(table), types: map[string]*compiledType{},
-		nest: decode.NestAt("suricata.eve"), unnamed: []byte("suricata")}
+		base: mapping.NewBase(table, mapping.BaseOptions{Home: o.Home, Module: "suricata", Nest: "suricata.eve", Key: "observer.name"})}
 	for _, t := range eventTypes() {
 		d.types[t.name] = d.compileType(t)
 	}
@@ -60,30 +54,25 @@ func New(o Options) (*Decoder, error) {
 // same arguments always give the same event. An error is permanent, with one
 // of the codes of package decode. Decode keeps neither line nor dst.
 func (d *Decoder) Decode(line []byte, meta decode.Meta, dst []byte) (decode.Event, error) {
-	if len(line) > decode.MaxLine {
-		return decode.Event{}, fault.NewPermanent(decode.CodeLineTooLong, fmt.Errorf("decoding EVE: a line of %d bytes", len(line)))
+	if err := decode.CheckLength("EVE", line); err != nil {
+		return decode.Event{}, err
 	}
 	s := d.states.Get().(*state)
 	defer d.states.Put(s)
 	if err := s.Parse(line); err != nil {
-		code := decode.CodeJSONInvalid
-		if errors.Is(err, event.ErrTooManyFields) {
-			code = decode.CodeTooManyFields
-		}
-		return decode.Event{}, fault.NewPermanent(code, fmt.Errorf("decoding EVE: %w", err))
+		return decode.Event{}, decode.ParseFault("EVE", err)
 	}
 	name, ok := s.Find(d.paths.eventType)
 	if !ok || !name.Kind.IsString() {
-		return decode.Event{}, fault.NewPermanent(decode.CodeNoEventType, errors.New("decoding EVE: no event_type"))
+		return decode.Event{}, decode.Fault(decode.CodeNoEventType, errors.New("decoding EVE: no event_type"))
 	}
 	s.begin(name.Bytes(line))
 	s.Apply(s)
-	if !s.Doc.Has(d.fields.timestamp) {
-		return decode.Event{}, fault.NewPermanent(decode.CodeNoTimestamp, errors.New("decoding EVE: no timestamp in EVE's form"))
+	if !d.base.HasTime(s.State) {
+		return decode.Event{}, decode.Fault(decode.CodeNoTimestamp, errors.New("decoding EVE: no timestamp in EVE's form"))
 	}
 	s.finish(meta)
-	key := s.key()
-	return decode.Assemble(dst, s.Doc, d.nest, s.AppendRest, decode.Parts{ID: d.fields.id, Time: d.fields.timestamp, Key: key}), nil
+	return d.base.Event(s.State, dst), nil
 }
 
 // state is the working memory of one decoding.
@@ -116,22 +105,6 @@ func (s *state) begin(name []byte) {
 	}
 }
 
-// key returns the event's key, if need be written behind what Side holds.
-func (s *state) key() []byte {
-	if a := s.d.options.Home.Monitored(s.Source, s.Destination); a.IsValid() {
-		start := len(s.Doc.Side)
-		s.Doc.Side = a.AppendTo(s.Doc.Side)
-		return s.Doc.Side[start:]
-	}
-	if id := s.Doc.Value(s.d.fields.communityID); len(id) > 0 {
-		return id
-	}
-	if name := s.Doc.Value(s.d.fields.observerName); len(name) > 0 {
-		return name
-	}
-	return s.d.unnamed
-}
-
 // compiledType is an eventType as constants of the table.
 type compiledType struct {
 	eventType
@@ -153,13 +126,11 @@ func (d *Decoder) compileType(t eventType) *compiledType {
 	}
 	f := &d.fields
 	put(f.kind, quote(t.kind))
-	put(f.module, quote("suricata"))
 	put(f.dataset, quote("suricata."+t.name))
 	put(f.typ, array(t.typ))
 	if t.category != nil {
 		put(f.category, array(t.category))
 	}
-	put(f.ecsVersion, quote(ecs.Version))
 	put(f.observerType, quote("ids"))
 	put(f.observerVendor, quote("OISF"))
 	put(f.observerProduct, quote("Suricata"))

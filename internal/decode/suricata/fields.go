@@ -3,18 +3,16 @@ package suricata
 import (
 	"strings"
 
-	"github.com/decodersring/decoder/internal/decode"
 	"github.com/decodersring/decoder/internal/decode/mapping"
 	"github.com/decodersring/decoder/internal/event"
 )
 
 // fields are the fields that are filled by code, beside the table's targets.
 type fields struct {
-	timestamp, id, kind, module, dataset, category, typ, original, duration, start, end,
-	outcome, ecsVersion, tags,
+	kind, dataset, category, typ, duration, start, end,
+	outcome,
 	observerType, observerVendor, observerProduct, observerName,
-	rawTopic, rawPartition, rawOffset, capture,
-	transport, protocol, networkType, direction, networkBytes, networkPackets, communityID, innerVLAN,
+	transport, protocol, networkBytes, networkPackets, innerVLAN,
 	sourceBytes, sourcePackets, destinationBytes, destinationPackets,
 	urlPath, urlQuery, urlFragment, urlExtension, urlScheme,
 	question, questionType, registered, subdomain, suffix, resolved, answers,
@@ -22,10 +20,7 @@ type fields struct {
 
 	server, client certificate
 
-	repaired, attack mapping.Constant
-	directions       [decode.External + 1]mapping.Constant
-	ipv4, ipv6       mapping.Constant
-	success, failure mapping.Constant
+	attack, success, failure mapping.Constant
 }
 
 // certificate is the fields of one side's certificate.
@@ -45,12 +40,9 @@ func dnKeys() (keys, names []string) {
 // filled names the fields that code fills.
 func filled() []string {
 	names := strings.Fields(`
-		@timestamp event.id event.kind event.module event.dataset event.category event.type event.original
-		event.duration event.start event.end event.outcome ecs.version tags
+		event.kind event.dataset event.category event.type event.duration event.start event.end event.outcome
 		observer.type observer.vendor observer.product observer.name
-		decoder.raw.topic decoder.raw.partition decoder.raw.offset decoder.capture.name
-		network.transport network.protocol network.type network.direction network.bytes network.packets
-		network.community_id network.inner.vlan.id
+		network.transport network.protocol network.bytes network.packets network.inner.vlan.id
 		source.bytes source.packets destination.bytes destination.packets
 		url.path url.query url.fragment url.extension url.scheme
 		dns.question.name dns.question.type dns.question.registered_domain dns.question.subdomain dns.question.top_level_domain
@@ -67,20 +59,15 @@ func filled() []string {
 }
 
 func newFields(t *mapping.Table) fields {
-	f := fields{
-		timestamp: t.Field("@timestamp"), id: t.Field("event.id"), kind: t.Field("event.kind"),
-		module: t.Field("event.module"), dataset: t.Field("event.dataset"), category: t.Field("event.category"),
-		typ: t.Field("event.type"), original: t.Field("event.original"), duration: t.Field("event.duration"),
+	return fields{
+		kind: t.Field("event.kind"), dataset: t.Field("event.dataset"), category: t.Field("event.category"),
+		typ: t.Field("event.type"), duration: t.Field("event.duration"),
 		start: t.Field("event.start"), end: t.Field("event.end"), outcome: t.Field("event.outcome"),
-		ecsVersion: t.Field("ecs.version"), tags: t.Field("tags"),
 		observerType: t.Field("observer.type"), observerVendor: t.Field("observer.vendor"),
 		observerProduct: t.Field("observer.product"), observerName: t.Field("observer.name"),
-		rawTopic: t.Field("decoder.raw.topic"), rawPartition: t.Field("decoder.raw.partition"),
-		rawOffset: t.Field("decoder.raw.offset"), capture: t.Field("decoder.capture.name"),
 		transport: t.Field("network.transport"), protocol: t.Field("network.protocol"),
-		networkType: t.Field("network.type"), direction: t.Field("network.direction"),
 		networkBytes: t.Field("network.bytes"), networkPackets: t.Field("network.packets"),
-		communityID: t.Field("network.community_id"), innerVLAN: t.Field("network.inner.vlan.id"),
+		innerVLAN:   t.Field("network.inner.vlan.id"),
 		sourceBytes: t.Field("source.bytes"), sourcePackets: t.Field("source.packets"),
 		destinationBytes: t.Field("destination.bytes"), destinationPackets: t.Field("destination.packets"),
 		urlPath: t.Field("url.path"), urlQuery: t.Field("url.query"), urlFragment: t.Field("url.fragment"),
@@ -92,14 +79,9 @@ func newFields(t *mapping.Table) fields {
 		fileExtension: t.Field("file.extension"), framework: t.Field("threat.framework"),
 		tactic: t.Field("threat.tactic.id"), technique: t.Field("threat.technique.id"), sourcePort: t.Field("source.port"),
 		server: newCertificate(t, "tls.server."), client: newCertificate(t, "tls.client."),
-		repaired: t.Constant(`["invalid_utf8"]`), attack: t.Constant(`"MITRE ATT&CK"`),
-		ipv4: t.Constant(`"ipv4"`), ipv6: t.Constant(`"ipv6"`),
+		attack:  t.Constant(`"MITRE ATT&CK"`),
 		success: t.Constant(`"success"`), failure: t.Constant(`"failure"`),
 	}
-	for d := decode.Internal; d <= decode.External; d++ {
-		f.directions[d] = t.Constant(quote(d.String()))
-	}
-	return f
 }
 
 func newCertificate(t *mapping.Table, side string) certificate {

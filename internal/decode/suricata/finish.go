@@ -2,7 +2,6 @@ package suricata
 
 import (
 	"bytes"
-	"strconv"
 
 	"github.com/decodersring/decoder/internal/decode"
 	"github.com/decodersring/decoder/internal/decode/mapping"
@@ -12,7 +11,6 @@ import (
 // finish fills what is computed from more than one value, and what comes from
 // beside the line.
 func (s *state) finish(meta decode.Meta) {
-	s.finishNetwork()
 	s.finishFlow()
 	s.finishDNS()
 	f := &s.d.fields
@@ -25,48 +23,7 @@ func (s *state) finish(meta decode.Meta) {
 	if s.Doc.Has(f.tactic) || s.Doc.Has(f.technique) {
 		s.PutConstant(f.framework, f.attack)
 	}
-	start := len(s.Doc.Side)
-	s.Doc.Side = event.AppendID(s.Doc.Side, meta.Origin, event.KindEvent, 0)
-	s.Doc.Put(f.id, start, true)
-	if meta.Topic != "" {
-		s.PutString(f.rawTopic, meta.Topic)
-		s.putInt(f.rawPartition, int64(meta.Partition))
-		s.putInt(f.rawOffset, meta.Offset)
-	}
-	if meta.Capture != "" {
-		s.PutString(f.capture, meta.Capture)
-	}
-	if s.d.options.Original || s.typ.kind == kindAlert {
-		start := len(s.Doc.Side)
-		s.Doc.Side = event.AppendEscaped(s.Doc.Side, s.Line)
-		s.Doc.Put(f.original, start, true)
-	}
-	s.Finish(f.tags, f.repaired)
-}
-
-func (s *state) putInt(f event.Field, n int64) {
-	start := len(s.Doc.Side)
-	s.Doc.Side = strconv.AppendInt(s.Doc.Side, n, 10)
-	s.Doc.Put(f, start, false)
-}
-
-func (s *state) finishNetwork() {
-	f := &s.d.fields
-	a := s.Source
-	if !a.IsValid() {
-		a = s.Destination
-	}
-	switch {
-	case !a.IsValid():
-		return
-	case a.Is4():
-		s.PutConstant(f.networkType, f.ipv4)
-	default:
-		s.PutConstant(f.networkType, f.ipv6)
-	}
-	if d := s.d.options.Home.Direction(s.Source, s.Destination); d != decode.NoDirection {
-		s.PutConstant(f.direction, f.directions[d])
-	}
+	s.d.base.Finish(s.State, meta, s.d.options.Original || s.typ.kind == kindAlert)
 }
 
 // finishFlow gives the counters to the two sides and adds them up, and says
@@ -84,7 +41,7 @@ func (s *state) finishFlow() {
 	from, ok := mapping.ParseTime(s.Doc.Value(f.start))
 	to, ok2 := mapping.ParseTime(s.Doc.Value(f.end))
 	if d := to.Sub(from); ok && ok2 && d >= 0 {
-		s.putInt(f.duration, int64(d))
+		s.PutInt(f.duration, int64(d))
 	}
 }
 
@@ -132,7 +89,7 @@ func (s *state) putSum(f, a, b event.Field) {
 	if !s.Doc.Has(a) && !s.Doc.Has(b) {
 		return
 	}
-	s.putInt(f, number(s.Doc.Value(a))+number(s.Doc.Value(b)))
+	s.PutInt(f, number(s.Doc.Value(a))+number(s.Doc.Value(b)))
 }
 
 // number is the value of an integer of at most 18 digits.

@@ -15,7 +15,6 @@ import (
 	"github.com/decodersring/decoder/internal/decode/mapping"
 	"github.com/decodersring/decoder/internal/event"
 	"github.com/decodersring/decoder/internal/event/ecs"
-	"github.com/decodersring/decoder/internal/fault"
 )
 
 // Decoder decodes lines of syslog. It may be used concurrently.
@@ -43,8 +42,8 @@ type header struct {
 // Decode decodes one line into dst[len(dst):]. Its time is that of an RFC 5424
 // header, else the record's. An error is permanent.
 func (d *Decoder) Decode(line []byte, meta decode.Meta, dst []byte) (decode.Event, error) {
-	if len(line) > decode.MaxLine {
-		return decode.Event{}, fault.NewPermanent(decode.CodeLineTooLong, fmt.Errorf("decoding syslog: a line of %d bytes", len(line)))
+	if err := decode.CheckLength("syslog", line); err != nil {
+		return decode.Event{}, err
 	}
 	line = bytes.TrimRight(line, "\r\n")
 	h := parse(line)
@@ -66,7 +65,7 @@ func (d *Decoder) Decode(line []byte, meta decode.Meta, dst []byte) (decode.Even
 		at = meta.Time
 	}
 	if at.IsZero() {
-		return decode.Event{}, fault.NewPermanent(decode.CodeNoTimestamp, errors.New("decoding syslog: neither the line nor its record has a time"))
+		return decode.Event{}, decode.Fault(decode.CodeNoTimestamp, errors.New("decoding syslog: neither the line nor its record has a time"))
 	}
 	put("@timestamp", at.UTC().AppendFormat(nil, time.RFC3339Nano))
 	put("event.id", event.AppendID(nil, meta.Origin, event.KindEvent, 0))
