@@ -68,6 +68,9 @@ type instance struct{ url, password string }
 // serve runs an instance until the test ends.
 func serve(t *testing.T, filled bool) instance {
 	t.Helper()
+	b := bustest.Open(t)
+	dir := t.TempDir()
+	views, users := openDB(t, dir, inbox.Schema()), openDB(t, dir, api.Schema())
 	ctx, stop := context.WithCancel(context.Background())
 	var ended []chan error
 	t.Cleanup(func() {
@@ -83,7 +86,6 @@ func serve(t *testing.T, filled bool) instance {
 		ended = append(ended, c)
 		go func() { c <- run(ctx) }()
 	}
-	b := bustest.Open(t)
 	var health obs.Health
 	scope := obs.Scope{Health: &health}
 	st, err := vlogs.New(vlogs.Config{Dir: filepath.Join(t.TempDir(), "store"), MinFreeBytes: -1}, scope)
@@ -92,8 +94,6 @@ func serve(t *testing.T, filled bool) instance {
 	}
 	start(st.Run)
 	<-st.Ready()
-	dir := t.TempDir()
-	views, users := openDB(t, dir, inbox.Schema()), openDB(t, dir, api.Schema())
 	view := inbox.New(views, b, scope)
 	for _, spec := range []client.Spec{
 		{Name: "inbox", Inputs: inbox.Topics(), Sink: view},

@@ -11,10 +11,9 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args:
-    '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'.split(
-      ' ',
-    ),
+  args: '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'.split(
+    ' ',
+  ),
 });
 
 let scheme = 'light';
@@ -45,7 +44,9 @@ async function look(page, name) {
   await page.evaluate(axe);
   const found = await page.evaluate(() => globalThis.axe.run());
   for (const v of found.violations) {
-    problems.push(`axe, ${name} ${scheme}: ${v.id}: ${v.help}\n  ${v.nodes.map((n) => n.html + ' ' + (n.failureSummary ?? '')).join('\n  ')}`);
+    problems.push(
+      `axe, ${name} ${scheme}: ${v.id}: ${v.help}\n  ${v.nodes.map((n) => n.html + ' ' + (n.failureSummary ?? '')).join('\n  ')}`,
+    );
   }
   if (UI_SHOTS) await page.screenshot({ path: `${UI_SHOTS}/${name}-${scheme}.png` });
 }
@@ -67,6 +68,10 @@ const steps = {
     await page.getByText('Newest alerts').waitFor();
     await page.getByRole('link', { name: 'suricata.dns' }).waitFor();
     console.log(`  Home stands ${Date.now() - began} ms after the sign-in page was asked for`);
+    const again = Date.now();
+    await page.reload();
+    await page.getByText(/waiting for you/).waitFor();
+    console.log(`  and ${Date.now() - again} ms after a reload`);
     await look(page, 'home');
     await page.context().close();
   },
@@ -92,6 +97,9 @@ const steps = {
     await panel.getByRole('tab', { name: /History/ }).click();
     await panel.getByText('seen <b>this</b> before').waitFor();
     await look(page, 'history');
+    await panel.getByRole('tab', { name: 'Evidence' }).click();
+    await panel.getByText('Event, suricata').waitFor();
+    await look(page, 'evidence');
     await page.keyboard.press('*');
     await panel.getByText('★ Starred').waitFor();
     await page.keyboard.press('s');

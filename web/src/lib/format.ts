@@ -2,13 +2,7 @@
 
 const whole = new Intl.NumberFormat('en', { useGrouping: true });
 const local = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-const clock = new Intl.DateTimeFormat(undefined, {
-  hour: '2-digit',
-  minute: '2-digit',
-  second: '2-digit',
-  hour12: false,
-});
-const day = new Intl.DateTimeFormat(undefined, { year: 'numeric', month: '2-digit', day: '2-digit' });
+const two = (n: number): string => String(n).padStart(2, '0');
 
 export const number = (n: number): string => whole.format(n);
 
@@ -45,12 +39,16 @@ export function duration(seconds: number): string {
   return `${Math.floor(s / 86400)} d`;
 }
 
-/** Seldom needed to the second: the time today, else the date and time. */
+/** Local, as short as it is clear: 14:05:09 today, 03-31 14:05 this year, else 2019-03-31 14:05. */
 export function moment(t: Date, now = new Date()): string {
-  return t.toDateString() === now.toDateString() ? clock.format(t) : `${day.format(t)} ${clock.format(t)}`;
+  if (Number.isNaN(t.getTime())) return '–'; // from outside: it may be anything
+  const clock = `${two(t.getHours())}:${two(t.getMinutes())}`;
+  if (t.toDateString() === now.toDateString()) return `${clock}:${two(t.getSeconds())}`;
+  const day = `${two(t.getMonth() + 1)}-${two(t.getDate())} ${clock}`;
+  return t.getFullYear() === now.getFullYear() ? day : `${t.getFullYear()}-${day}`;
 }
 
-export const fullMoment = (t: Date): string => local.format(t);
+export const fullMoment = (t: Date): string => (Number.isNaN(t.getTime()) ? '–' : local.format(t));
 
 /** An address that nothing makes a link of: hxxp://example[.]com */
 export function defang(s: string): string {

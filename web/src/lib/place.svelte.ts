@@ -15,9 +15,9 @@ class Place {
     this.params = new URLSearchParams(location.search);
   }
 
-  /** The value of a parameter, or what it is when absent. */
+  /** The value of a parameter, or what it is when absent or empty. */
   get(name: string, absent = ''): string {
-    return this.params.get(name) ?? absent;
+    return this.params.get(name) || absent;
   }
 
   go(href: string, replace = false) {
