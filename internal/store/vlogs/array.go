@@ -33,10 +33,10 @@ func (b *rowBuilder) array(n *name, value []byte) error {
 		b.hint(hintArray, n.text)
 		return nil
 	case flat:
-		b.column(n.text, b.keep(written[start:]))
+		b.column(n, b.keep(written[start:]))
 		return nil
 	}
-	b.column(n.text, b.keep(value))
+	b.column(n, b.keep(value))
 	return b.objects(n, value)
 }
 
@@ -89,7 +89,7 @@ func (b *rowBuilder) objects(parent *name, array []byte) error {
 			b.irregular = true
 			continue
 		}
-		b.column(n.text, b.keep(append(l.json, ']')))
+		b.column(n, b.keep(append(l.json, ']')))
 	}
 	return nil
 }

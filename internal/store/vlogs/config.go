@@ -21,8 +21,9 @@ type Config struct {
 	// MinFreeBytes is the free disk below which nothing is taken; 1 GiB.
 	MinFreeBytes int64
 	// Memory bounds the library's caches and the state of queries; 64 MiB. The
-	// process's memory limit (debug.SetMemoryLimit) should be twice as much or
-	// more: at less the collector takes over.
+	// process's memory limit (debug.SetMemoryLimit) should be three times as
+	// much or more: at twice as much a quarter of the processor time of full
+	// ingest goes to the collector.
 	Memory int64
 	// QueryTime bounds a query; 30 s.
 	QueryTime time.Duration

@@ -20,6 +20,7 @@ const (
 
 // name is a field's name, kept once for all documents that have it.
 type name struct {
+	id       uint32 // among the names kept
 	text     string
 	reserved bool // means something else to the library or to this package
 	tooLong  bool
@@ -34,6 +35,7 @@ const maxNames = 20_000
 // tried first.
 type names struct {
 	known map[string]*name
+	ids   uint32
 	last  []*name // of the document before, overwritten as this one goes on
 	at    int
 	doc   uint64
@@ -56,9 +58,7 @@ func (n *names) find(path []byte) (_ *name, again bool) {
 		f = n.last[n.at]
 	} else {
 		if f = n.known[string(path)]; f == nil {
-			text := string(path)
-			f = &name{text: text, reserved: isReserved(text), tooLong: len(text) > maxNameBytes}
-			n.known[text] = f
+			f = n.add(string(path))
 		}
 		if n.at < len(n.last) {
 			n.last[n.at] = f
@@ -70,6 +70,13 @@ func (n *names) find(path []byte) (_ *name, again bool) {
 	again = f.seen == n.doc
 	f.seen = n.doc
 	return f, again
+}
+
+func (n *names) add(text string) *name {
+	n.ids++
+	f := &name{id: n.ids, text: text, reserved: isReserved(text), tooLong: len(text) > maxNameBytes}
+	n.known[text] = f
+	return f
 }
 
 func isReserved(text string) bool {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -29,8 +30,12 @@ type rowBuilder struct {
 	inner        elements
 	names        names
 
-	fields []field // module and dataset first, then as they come
-	arena  []byte  // the values' bytes, of this document and those before it
+	fields []field             // in the order of the document
+	shape  []uint32            // the names' ids
+	sorted map[uint64][]uint16 // by shape: where each column goes, by name
+	out    []field
+	stream [2]string // module and dataset
+	arena  []byte    // the values' bytes, of this document and those before it
 	fold   []byte
 	hints  []byte
 	lists  []list
@@ -49,23 +54,17 @@ type list struct {
 // field is a column of a row.
 type field = logstorage.Field
 
-// slots before the first column.
-const (
-	slotModule = iota
-	slotDataset
-	slots
-)
-
 // reset forgets all rows that were built: their values must not be used any
 // more.
 func (b *rowBuilder) reset() { b.arena = b.arena[:0] }
 
-// build returns the columns of a document. They and their values are valid
-// until the next build and reset. The error is the document's own fault.
+// build returns the columns of a document by name: the library has to sort
+// them, and copies what is the same as in the row before. They are valid until
+// the next build, their values until the next reset. The error is the
+// document's own fault.
 func (b *rowBuilder) build(doc *store.Doc) ([]field, error) {
 	b.doc, b.hasID, b.irregular = doc, false, false
-	b.fields = append(b.fields[:0],
-		field{Name: "event.module"}, field{Name: "event.dataset"})
+	b.fields, b.shape, b.stream = b.fields[:0], b.shape[:0], [2]string{}
 	b.fold, b.hints = b.fold[:0], b.hints[:0]
 	b.names.next()
 	if err := b.flat.Flatten(doc.JSON, b.leaf); err != nil {
@@ -78,18 +77,54 @@ func (b *rowBuilder) build(doc *store.Doc) ([]field, error) {
 		if looksTyped(doc.ID) {
 			b.hint(hintString, "event.id")
 		}
-		b.column("event.id", doc.ID)
+		b.column(b.own("event.id"), doc.ID)
 	}
 	if len(b.fold) > 0 {
-		b.column(colFold, b.keep(b.fold))
+		b.column(b.own(colFold), b.keep(b.fold))
 	}
 	if len(b.hints) > 0 {
-		b.column(colHints, b.keep(b.hints))
+		b.column(b.own(colHints), b.keep(b.hints))
 	}
 	if b.irregular || b.flat.Ambiguous() {
-		b.column(colSource, b.keep(doc.JSON))
+		b.column(b.own(colSource), b.keep(doc.JSON))
 	}
-	return b.fields, b.check()
+	return b.sort(), b.check()
+}
+
+// own is the name of a column that is not one of the document's leaves.
+func (b *rowBuilder) own(text string) *name {
+	if n := b.names.known[text]; n != nil {
+		return n
+	}
+	return b.names.add(text)
+}
+
+const maxShapes = 1000
+
+// sort puts the columns in the order of their names, which is worked out once
+// for all documents with the same names.
+func (b *rowBuilder) sort() []field {
+	shape := uint64(14695981039346656037) // FNV-1a, over whole ids
+	for _, id := range b.shape {
+		shape = (shape ^ uint64(id)) * 1099511628211
+	}
+	order := b.sorted[shape]
+	if len(order) != len(b.fields) {
+		order = make([]uint16, len(b.fields))
+		for i := range order {
+			order[i] = uint16(i)
+		}
+		slices.SortFunc(order, func(i, j uint16) int { return strings.Compare(b.fields[i].Name, b.fields[j].Name) })
+		if len(b.sorted) > maxShapes || b.sorted == nil {
+			b.sorted = map[uint64][]uint16{}
+		}
+		b.sorted[shape] = order
+	}
+	b.out = b.out[:0]
+	for _, i := range order {
+		b.out = append(b.out, b.fields[i])
+	}
+	return b.out
 }
 
 // check refuses what the library would drop with no more than a line in its
@@ -122,8 +157,9 @@ func (b *rowBuilder) keep(v []byte) string {
 // view is v as a string, for functions that do not keep it.
 func view(v []byte) string { return unsafe.String(unsafe.SliceData(v), len(v)) }
 
-func (b *rowBuilder) column(name, value string) {
-	b.fields = append(b.fields, field{Name: name, Value: value})
+func (b *rowBuilder) column(n *name, value string) {
+	b.fields = append(b.fields, field{Name: n.text, Value: value})
+	b.shape = append(b.shape, n.id)
 }
 
 func (b *rowBuilder) leaf(path, value []byte, kind event.Kind) error {
@@ -145,12 +181,6 @@ func (b *rowBuilder) leaf(path, value []byte, kind event.Kind) error {
 		if kind != event.String || string(value) != b.doc.ID {
 			return fault.NewPermanent(store.CodeID, fmt.Errorf("event.id is %.60q in the document and %.60q beside it", value, b.doc.ID))
 		}
-	case n.text == "event.module" && kind == event.String && len(value) > 0 && !looksTyped(view(value)):
-		b.fields[slotModule].Value = b.text(value)
-		return nil
-	case n.text == "event.dataset" && kind == event.String && len(value) > 0 && !looksTyped(view(value)):
-		b.fields[slotDataset].Value = b.text(value)
-		return nil
 	}
 	switch kind {
 	case event.Null:
@@ -162,7 +192,7 @@ func (b *rowBuilder) leaf(path, value []byte, kind event.Kind) error {
 			b.hint(hintObject, n.text)
 			break
 		}
-		b.column(n.text, b.keep(value))
+		b.column(n, b.keep(value))
 	case event.String:
 		if len(value) == 0 {
 			b.hint(hintEmpty, n.text)
@@ -171,9 +201,16 @@ func (b *rowBuilder) leaf(path, value []byte, kind event.Kind) error {
 		if looksTyped(view(value)) {
 			b.hint(hintString, n.text)
 		}
-		b.column(n.text, b.text(value))
+		text := b.text(value)
+		b.column(n, text)
+		switch n.text {
+		case streamFields[0]:
+			b.stream[0] = text
+		case streamFields[1]:
+			b.stream[1] = text
+		}
 	default:
-		b.column(n.text, b.keep(value))
+		b.column(n, b.keep(value))
 	}
 	return nil
 }

@@ -1,7 +1,10 @@
 package vlogs
 
 import (
+	"cmp"
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/VictoriaMetrics/VictoriaLogs/lib/logstorage"
@@ -9,26 +12,45 @@ import (
 	"github.com/decodersring/decoder/internal/store"
 )
 
-// batch collects rows on their way into the storages. It must not be used
-// concurrently.
+// batch collects rows on their way into the storages, ordered so that those of
+// one kind follow each other: the library then keeps their names once. It must
+// not be used concurrently.
 type batch struct {
 	rows    rowBuilder
-	streams *streams
+	streams streams
 	parts   [2]part
+	pending []row
+	fields  []field // of the pending rows
+}
+
+// row is a document on its way.
+type row struct {
+	at         int64
+	part       int
+	stream     int // of known streams, 0 for all others
+	start, end int // its columns in fields
 }
 
 // part is what a batch has for one folder.
 type part struct {
 	folder *folder
-	rows   *logstorage.LogRows
+	rows   *logstorage.LogRows // of known streams
+	others *logstorage.LogRows
 	day    int64 // of the last row
 	days   map[string]bool
 }
 
+// maxPending is how many rows are put in order at a time.
+const maxPending = 500
+
 func newBatch(s *Store) *batch {
-	b := &batch{streams: &streams{}}
+	b := &batch{}
 	for i, f := range s.folders() {
-		b.parts[i] = part{folder: f, rows: logstorage.GetLogRows(nil, nil, nil, nil, ""), day: -1, days: map[string]bool{}}
+		b.parts[i] = part{
+			folder: f, day: -1, days: map[string]bool{},
+			rows:   logstorage.GetLogRows(streamFields[:], nil, nil, nil, ""),
+			others: logstorage.GetLogRows(nil, nil, nil, nil, ""),
+		}
 	}
 	return b
 }
@@ -48,7 +70,7 @@ func (s *Store) Write(ctx context.Context, docs []store.Doc) error {
 	}
 	b := s.batches.Get().(*batch)
 	defer s.batches.Put(b)
-	defer b.flush() // also after an error: their ids are noted
+	defer b.flush() // also after an error: the ids of its rows are noted
 	now := time.Now()
 	tailed := s.tail.Active()
 	var refused store.DocErrors
@@ -63,8 +85,7 @@ func (s *Store) Write(ctx context.Context, docs []store.Doc) error {
 			s.metrics.refused(err)
 			continue
 		}
-		p := b.part(d)
-		fresh, err := s.ids.add(ctx, p.folder, d.Time.UnixNano(), d.ID)
+		fresh, err := s.ids.add(ctx, b.parts[partOf(d)].folder, d.Time.UnixNano(), d.ID)
 		if err != nil {
 			return err
 		}
@@ -72,7 +93,7 @@ func (s *Store) Write(ctx context.Context, docs []store.Doc) error {
 			s.metrics.duplicates.Inc()
 			continue
 		}
-		p.add(d.Time.UnixNano(), fields, b.streams.labels(fields))
+		b.add(d, fields)
 		s.metrics.documents.Inc()
 		if tailed {
 			s.tail.Offer(d.JSON, rowFields(fields), d.Time)
@@ -84,45 +105,76 @@ func (s *Store) Write(ctx context.Context, docs []store.Doc) error {
 	return nil
 }
 
-func (b *batch) part(d *store.Doc) *part {
+// partOf is the part of a batch that a document belongs to.
+func partOf(d *store.Doc) int {
 	if d.Capture {
-		return &b.parts[1]
+		return 1
 	}
-	return &b.parts[0]
+	return 0
 }
 
 func (b *batch) prepare(d *store.Doc, now time.Time) ([]field, error) {
-	if err := b.part(d).folder.check(d.Time, now); err != nil {
+	if err := b.parts[partOf(d)].folder.check(d.Time, now); err != nil {
 		return nil, err
 	}
-	b.rows.reset()
 	return b.rows.build(d)
 }
 
+// add takes a row over.
+func (b *batch) add(d *store.Doc, fields []field) {
+	start := len(b.fields)
+	b.fields = append(b.fields, fields...)
+	b.pending = append(b.pending, row{
+		at: d.Time.UnixNano(), part: partOf(d), stream: b.streams.number(b.rows.stream), start: start, end: len(b.fields)})
+	if len(b.pending) >= maxPending {
+		b.order()
+	}
+}
+
+// order hands the pending rows on, those of one stream and width together.
+func (b *batch) order() {
+	slices.SortStableFunc(b.pending, func(x, y row) int {
+		return cmp.Or(x.stream-y.stream, (x.end-x.start)-(y.end-y.start))
+	})
+	for _, r := range b.pending {
+		b.parts[r.part].add(r.at, b.fields[r.start:r.end], r.stream > 0)
+	}
+	clear(b.fields)
+	b.pending, b.fields = b.pending[:0], b.fields[:0]
+	b.rows.reset()
+}
+
 // add copies a row.
-func (p *part) add(at int64, fields []field, labels int) {
+func (p *part) add(at int64, fields []field, hasStream bool) {
 	if day := at / levels[0]; day != p.day {
 		p.day = day
 		p.days[time.Unix(0, at).UTC().Format(dayFormat)] = true
 	}
-	p.rows.MustAdd(logstorage.TenantID{}, at, fields, labels)
-	if p.rows.NeedFlush() {
+	rows := p.others
+	if hasStream {
+		rows = p.rows
+	}
+	rows.MustAdd(logstorage.TenantID{}, at, fields, -1)
+	if rows.NeedFlush() {
 		p.flush()
 	}
 }
 
 func (p *part) flush() {
-	if p.rows.RowsCount() == 0 {
-		return
-	}
 	p.folder.touch(p.days)
-	p.folder.storage.MustAddRows(p.rows)
-	p.rows.ResetKeepSettings()
+	for _, rows := range [...]*logstorage.LogRows{p.rows, p.others} {
+		if rows.RowsCount() > 0 {
+			p.folder.storage.MustAddRows(rows)
+			rows.ResetKeepSettings()
+		}
+	}
 	clear(p.days)
 	p.day = -1
 }
 
+// flush hands all on to the storages.
 func (b *batch) flush() {
+	b.order()
 	for i := range b.parts {
 		b.parts[i].flush()
 	}
@@ -157,25 +209,30 @@ func (s *Store) Flush(ctx context.Context) error {
 // stored, whether it is committed or not.
 func (s *Store) Committed() {}
 
-// streams decides which rows the library keeps together: those of one module
-// and dataset. It has trouble with many streams, so a sender that invents names
-// gets one for all.
-type streams struct{ known map[[2]string]bool }
+// streamFields name the stream of a row: the library keeps rows of one stream
+// together, and compresses and skips them together.
+var streamFields = [...]string{"event.module", "event.dataset"}
 
-const maxStreams = 500
+// streams numbers the streams, from 1. The library has trouble with many, so
+// when a sender invents names, all rows with new ones are in none: 0.
+type streams struct{ known map[[2]string]int }
 
-// labels returns how many of the row's first columns name its stream.
-func (s *streams) labels(fields []field) int {
-	k := [2]string{fields[slotModule].Value, fields[slotDataset].Value}
-	if s.known[k] {
-		return slots
+const (
+	maxStreams     = 500
+	maxStreamBytes = 64
+)
+
+func (s *streams) number(names [2]string) int {
+	if n, ok := s.known[names]; ok {
+		return n
 	}
-	if len(s.known) >= maxStreams || len(k[0]) > 64 || len(k[1]) > 64 {
+	if len(s.known) >= maxStreams || len(names[0]) > maxStreamBytes || len(names[1]) > maxStreamBytes {
 		return 0
 	}
 	if s.known == nil {
-		s.known = map[[2]string]bool{}
+		s.known = map[[2]string]int{}
 	}
-	s.known[[2]string{string([]byte(k[0])), string([]byte(k[1]))}] = true // the row's bytes change
-	return slots
+	n := len(s.known) + 1
+	s.known[[2]string{strings.Clone(names[0]), strings.Clone(names[1])}] = n // the row's bytes change
+	return n
 }
