@@ -36,7 +36,7 @@ const EmergingThreatsOpen = "et/open"
 // Options are set by the program.
 type Options struct {
 	Dir     string
-	Sources []string      // EmergingThreatsOpen, https:// and file:// addresses; nil is EmergingThreatsOpen, empty none
+	Sources []string      // EmergingThreatsOpen, https:// addresses and paths; nil is EmergingThreatsOpen, empty none
 	Local   []string      // more rule files of the user's, beside those in Dir/local
 	Every   time.Duration // between updates; a day when 0, never when negative
 }

@@ -2,10 +2,12 @@ package rules
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -153,9 +155,12 @@ func (s *Set) merge(ctx context.Context, binary suricata.Binary, out string, fet
 	for _, source := range sources {
 		if source == EmergingThreatsOpen {
 			args = append(args, "--etopen")
-		} else {
-			args = append(args, "--url", source)
+			continue
 		}
+		if source, err = s.address(source, out); err != nil {
+			return err
+		}
+		args = append(args, "--url", source)
 	}
 	if fetch {
 		args = append(args, "--force")
@@ -163,6 +168,9 @@ func (s *Set) merge(ctx context.Context, binary suricata.Binary, out string, fet
 		args = append(args, "--offline")
 	}
 	for _, f := range local {
+		if f, err = plain(f, out); err != nil {
+			return err
+		}
 		args = append(args, "--local", f)
 	}
 	said, err := proc.Run(ctx, proc.Command{Path: "suricata-update", Args: args, Line: s.logLine})
@@ -171,6 +179,49 @@ func (s *Set) merge(ctx context.Context, binary suricata.Binary, out string, fet
 	}
 	return nil
 }
+
+// address makes of a source what suricata-update takes: a path becomes a
+// file:// address, and a gzipped rule file is unpacked.
+func (s *Set) address(source, out string) (string, error) {
+	path, isFile := strings.CutPrefix(source, "file://")
+	if !isFile && !filepath.IsAbs(source) {
+		return source, nil
+	}
+	path, err := plain(path, out)
+	return "file://" + path, err
+}
+
+// plain returns the path of a rule file that is not gzipped, since
+// suricata-update reads gzip only around tar.
+func plain(path, out string) (string, error) {
+	if !strings.HasSuffix(path, ".rules.gz") {
+		return path, nil
+	}
+	in, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("unpacking rules: %w", err)
+	}
+	defer in.Close()
+	z, err := gzip.NewReader(in)
+	if err != nil {
+		return "", fmt.Errorf("unpacking rules %s: %w", path, err)
+	}
+	to := filepath.Join(out, strings.TrimSuffix(filepath.Base(path), ".gz"))
+	f, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("unpacking rules: %w", err)
+	}
+	n, err := io.Copy(f, io.LimitReader(z, largestUnpacked))
+	if err == nil && n == largestUnpacked {
+		err = fmt.Errorf("it is over %d bytes", largestUnpacked)
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return "", fmt.Errorf("unpacking rules %s: %w", path, err)
+	}
+	return to, nil
+}
+
+const largestUnpacked = 1 << 30
 
 func (s *Set) logLine(line string) {
 	s.deps.Scope.Logger().Debug("child wrote", "child", "suricata-update", "line", line)
@@ -197,6 +248,10 @@ func (s *Set) mergePlainly(files []string, out string) error {
 	on, off := s.listed("enable.conf"), s.listed("disable.conf")
 	var all bytes.Buffer
 	for _, f := range files {
+		f, err := plain(f, out)
+		if err != nil {
+			return err
+		}
 		b, err := os.ReadFile(f)
 		if err != nil {
 			return fmt.Errorf("merging rules: %w", err)

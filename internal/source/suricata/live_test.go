@@ -21,6 +21,7 @@ import (
 	"github.com/decodersring/decoder/internal/event"
 	"github.com/decodersring/decoder/internal/obs"
 	"github.com/decodersring/decoder/internal/proc"
+	"github.com/decodersring/decoder/internal/selftest"
 	engine "github.com/decodersring/decoder/internal/suricata"
 )
 
@@ -40,6 +41,8 @@ func TestMain(m *testing.M) {
 		err = http.ListenAndServe("10.77.0.1:80", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, "uid=0(root) gid=0(root) groups=0(root)\n")
 		}))
+	case "selftest":
+		_, err = selftest.Send("veth0")
 	case "browser":
 		var r *http.Response
 		if r, err = http.Get("http://10.77.0.1/" + os.Getenv("DECODER_TEST_PATH")); err == nil {
@@ -175,7 +178,11 @@ func newLab(t *testing.T) *lab {
 			t.Skipf("SKIPPED: needs the right to make network namespaces: %v", err)
 		}
 	}
-	rule := `alert ip any any -> any any (msg:"GPL ATTACK_RESPONSE id check returned root"; content:"uid=0|28|root|29|"; classtype:bad-unknown; sid:2100498; rev:7;)` + "\n"
+	own, err := os.ReadFile(filepath.Join("..", "..", "rules", "selftest.rules"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := string(own) + `alert ip any any -> any any (msg:"GPL ATTACK_RESPONSE id check returned root"; content:"uid=0|28|root|29|"; classtype:bad-unknown; sid:2100498; rev:7;)` + "\n"
 	if err := os.WriteFile(filepath.Join(l.dir, "own.rules"), []byte(rule), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -260,13 +267,17 @@ func TestAPacketOnTheWireBecomesALineOnTheLogWhateverEnds(t *testing.T) {
 	l := newLab(t)
 	sensor := l.start(l.a, "sensor", "")
 	first := l.awaitStatus("watching", watching)
-	if first.Engine.Adopted || first.Engine.Rules.Loaded != 1 {
+	if first.Engine.Adopted || first.Engine.Rules.Loaded != 2 {
 		t.Errorf("first start: %+v", first.Engine)
 	}
 	l.browse("one")
 	began := time.Now()
 	l.awaitLine(`"event_type":"alert"`, `"signature_id":2100498`, `"url":"/one"`)
 	t.Logf("the alert was on the log %s after the page was fetched", time.Since(began))
+
+	// The self-test's exchange passes through the watched interface.
+	<-l.start(l.a, "selftest", "").Done()
+	l.awaitLine(`"event_type":"alert"`, `"signature_id":1900000`, `"src_ip":"203.0.113.7"`)
 
 	// The program is killed: the engine goes on, and the next start adopts it.
 	sensor.Kill()
