@@ -273,3 +273,17 @@ func (b *Bus) TopicNames(ctx context.Context) ([]string, error) {
 	}
 	return details.Names(), nil
 }
+
+// GroupMetadata returns what a group has committed beside its offsets.
+func (b *Bus) GroupMetadata(ctx context.Context, group string) (map[Partition]string, error) {
+	answer, err := b.admin.FetchOffsets(ctx, group)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking for the metadata of group %s: %w", group, err)
+	}
+	metadata := map[Partition]string{}
+	answer.Each(func(o kadm.OffsetResponse) { metadata[Partition{o.Topic, o.Partition}] = o.Metadata })
+	return metadata, nil
+}
