@@ -23,7 +23,7 @@ func (c *Client) committer(ctx context.Context) {
 		case <-c.progress:
 		}
 		wait := commitAfter
-		if c.held.Load() == 0 {
+		if c.held() == 0 {
 			wait = commitIdle
 		}
 		select {

@@ -63,7 +63,7 @@ func (m *metrics) observe(c *Client) {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "decoder_client_" + name, Help: help, ConstLabels: labels}, value)
 	}
 	m.scope.Register(
-		gauge("in_flight_bytes", "Bytes read and not done with.", func() float64 { return float64(c.held.Load()) }),
+		gauge("in_flight_bytes", "Bytes read and not done with.", func() float64 { return float64(c.held()) }),
 		gauge("lag_records", "Records of this instance's partitions that are not committed.", func() float64 { return float64(c.Status().Lag) }),
 		gauge("lag_seconds", "Age of the oldest record read and not done with.", c.age),
 		gauge("outage", "1 while the other side does not answer.", func() float64 {

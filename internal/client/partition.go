@@ -82,7 +82,6 @@ func (p *partition) run() {
 // enqueue takes a batch from the poll loop; it does not block.
 func (p *partition) enqueue(b bus.Batch) {
 	n := sizes(b.Records)
-	p.c.held.Add(n)
 	p.c.metrics.in(len(b.Records), n)
 	p.mu.Lock()
 	if len(p.queue) == 0 {
@@ -107,9 +106,19 @@ func (p *partition) enqueue(b bus.Batch) {
 // ended is called when an entry has ended.
 func (p *partition) ended(freed int64) {
 	p.movedAt.Store(time.Now().UnixNano())
-	p.c.free(freed)
+	if freed > 0 {
+		notify(p.c.freed)
+	}
 	notify(p.progress)
 	p.c.moved()
+}
+
+// held returns the bytes read and not done with.
+func (p *partition) held() int64 {
+	_, inFlight, _ := p.tracker.position()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.queued + inFlight
 }
 
 func (p *partition) queueFilled() bool {
@@ -236,9 +245,8 @@ func (p *partition) halt() {
 func (p *partition) drop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, inFlight, _ := p.tracker.position()
-	p.c.free(p.queued + inFlight)
 	p.queue, p.queued = nil, 0
+	notify(p.c.freed)
 	if p.paused {
 		p.paused = false
 		p.c.group.Resume(p.Partition)

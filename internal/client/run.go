@@ -27,7 +27,6 @@ type Client struct {
 	slots    chan struct{} // of a concurrent stage
 	outputs  sync.Pool
 	limits   map[string]int // largest record of each output
-	held     atomic.Int64   // bytes read and not done with
 
 	commitMu sync.Mutex
 	flushMu  sync.Mutex
@@ -164,7 +163,7 @@ func (c *Client) start(f func()) {
 func (c *Client) poll(ctx context.Context) {
 	for ctx.Err() == nil {
 		most := 20_000
-		if c.held.Load() > c.spec.InFlight/2 {
+		if c.held() > c.spec.InFlight/2 {
 			// Wait, but not for ever: a partition that stands still must not
 			// hold up those that go on.
 			select {
@@ -199,9 +198,13 @@ func (c *Client) share() int64 {
 	return max(c.spec.InFlight/int64(max(n, 1)), 256<<10)
 }
 
-func (c *Client) free(bytes int64) {
-	c.held.Add(-bytes)
-	notify(c.freed)
+// held returns the bytes read and not done with, over all partitions.
+func (c *Client) held() int64 {
+	n := int64(0)
+	for _, p := range c.all() {
+		n += p.held()
+	}
+	return n
 }
 
 func (c *Client) moved() { notify(c.progress) }
@@ -353,5 +356,4 @@ func (c *Client) handedBack() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.partitions)
-	c.held.Store(0)
 }

@@ -85,7 +85,7 @@ var severity = map[Kind]int{
 
 // Status returns what the client does at present.
 func (c *Client) Status() Status {
-	s := Status{Client: c.spec.Name, Kind: PhaseStopped, InFlight: c.held.Load()}
+	s := Status{Client: c.spec.Name, Kind: PhaseStopped, InFlight: c.held()}
 	if !c.running.Load() {
 		return s
 	}
