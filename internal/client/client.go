@@ -73,6 +73,12 @@ type Checker interface {
 	Check(ctx context.Context) error
 }
 
+// A Closer is a stage or sink that holds something. Close is called once, when
+// Run ends and no call to it runs any more.
+type Closer interface {
+	Close() error
+}
+
 // Record is a record as a handler sees it.
 type Record struct {
 	*bus.Record

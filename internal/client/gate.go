@@ -18,6 +18,7 @@ type gate struct {
 	since   time.Time
 	reason  error
 	checked time.Time // when the last check began that was answered
+	outages int       // how often it was shut
 }
 
 const checkTimeout = 10 * time.Second
@@ -45,6 +46,7 @@ func (g *gate) ask(ctx context.Context, after time.Time, probe func(func())) (an
 		g.checked = began
 	case ctx.Err() == nil: // else the client ends, which its wait sees
 		g.shut, g.since, g.reason = make(chan struct{}), began, err
+		g.outages++
 		probe(func() { g.probe(ctx) })
 	}
 	return err == nil
@@ -85,6 +87,13 @@ func (g *gate) closed() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.shut
+}
+
+// count returns how many outages there have been.
+func (g *gate) count() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.outages
 }
 
 // outage returns since when the other side is away, and what it last said.

@@ -79,9 +79,9 @@ const (
 
 // judge decides over a failure of the item that happened at or after began.
 //
-// A record is at fault only when it fails although the other side answers
-// before and after: one answer alone may have come at the end of the outage
-// that the attempts were used up in.
+// A record is at fault only when it uses up its attempts between two answers
+// of the other side without an outage known in between: the attempts before
+// the first answer may have been used up in an outage that has just ended.
 func (p *partition) judge(it *item, err error, began time.Time) (verdict, time.Duration) {
 	e := fault.Of(err)
 	p.c.metrics.failures.WithLabelValues(e.Class.String(), p.c.code(e.Code)).Inc()
@@ -93,18 +93,20 @@ func (p *partition) judge(it *item, err error, began time.Time) (verdict, time.D
 	}
 	it.failed.count(began)
 	p.note(it)
-	if it.failed.Attempts < p.c.spec.Attempts {
-		return again, backoff(p.c.spec.Backoff, it.failed.Attempts-1)
+	tries := it.failed.Attempts - it.before
+	if tries < p.c.spec.Attempts {
+		return again, backoff(p.c.spec.Backoff, tries-1)
 	}
-	if !p.c.gate.ask(p.c.ctx, began, p.c.start) {
-		it.failed.Attempts, it.verified = 0, false
-		return closed, 0
-	}
-	if it.verified || p.c.gate.checker == nil {
+	answers := p.c.gate.ask(p.c.ctx, began, p.c.start)
+	outages := p.c.gate.count()
+	if answers && (p.c.gate.checker == nil || it.verified && it.outages == outages) {
 		return bury, 0
 	}
-	it.verified = true
-	return again, p.c.spec.Backoff
+	it.before, it.verified, it.outages = it.failed.Attempts, answers, outages
+	if !answers {
+		return closed, 0
+	}
+	return again, backoff(p.c.spec.Backoff, 0)
 }
 
 // settle handles one item until it is done, and returns what is to be

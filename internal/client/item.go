@@ -14,7 +14,9 @@ type item struct {
 	at       *bus.Record // as it lies on the log: the record itself, or what wraps a resent one
 	letter   dead.Letter // of a resent record: its history
 	failed   failing
-	verified bool // it failed between two answers of the other side
+	before   int  // attempts that do not count: made before the other side was known to answer
+	verified bool // since before, it has
+	outages  int  // of the other side, when verified
 }
 
 // load fills an item from a record as read. It reports false for a resent

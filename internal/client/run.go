@@ -94,6 +94,7 @@ func (c *Client) Run(ctx context.Context) error {
 		return fmt.Errorf("client %s runs already", c.spec.Name)
 	}
 	defer c.running.Store(false)
+	defer c.close()
 	reading, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	work, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -349,6 +350,19 @@ func (t *tracker) waits() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.entries) > 0 && t.entries[0].pending.Load() > 0 && !t.entries[0].left
+}
+
+// close releases what the handler holds.
+func (c *Client) close() {
+	var handler any = c.spec.Stage
+	if c.spec.Sink != nil {
+		handler = c.spec.Sink
+	}
+	if closer, ok := handler.(Closer); ok {
+		if err := closer.Close(); err != nil {
+			c.runtime.scope.Logger().Warn("client is not closed in order", "client", c.spec.Name, "err", err)
+		}
+	}
 }
 
 // handedBack forgets what a Run that ends in disorder may have left.

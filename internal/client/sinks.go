@@ -116,11 +116,9 @@ func (p *partition) faulty(items []*item, errs RecordErrors, began time.Time, e 
 // the other side answers.
 func (p *partition) divide(items []*item, err error, began time.Time, e *entry, w waits) ([]*item, bool) {
 	first := items[0]
-	verdict, wait := again, time.Duration(0)
-	if fault.Of(err).Class == fault.Permanent {
-		verdict = bury
-	} else if verdict, wait = p.judge(first, err, began); verdict == again && first.verified {
-		verdict = bury // it will be found out in halves
+	verdict, wait := bury, time.Duration(0)
+	if fault.Of(err).Class != fault.Permanent {
+		verdict, wait = p.judge(first, err, began)
 	}
 	switch verdict {
 	case closed:
@@ -128,10 +126,10 @@ func (p *partition) divide(items []*item, err error, began time.Time, e *entry, 
 	case again:
 		return items, p.rest(first, err, wait, w)
 	}
-	first.verified = false
 	half := len(items) / 2
-	for _, it := range items {
-		it.failed.Attempts = max(it.failed.Attempts, p.c.spec.Attempts-1) // each half is asked once more, not all over
+	for _, it := range items { // each half is asked once more, not all over
+		it.before = it.failed.Attempts - p.c.spec.Attempts + 1
+		it.verified, it.outages = first.verified, first.outages
 	}
 	return nil, p.write(items[:half], e, w) && p.write(items[half:], e, w)
 }

@@ -34,6 +34,11 @@ type Command struct {
 	// one goroutine. Nil discards.
 	Line func(line string)
 
+	// Stdin and Stdout are an attached child's own, for a child that is talked
+	// to; Line gets its standard error alone then. The caller closes its
+	// copies once Start has returned.
+	Stdin, Stdout *os.File
+
 	// Capabilities are those of this program that the child gets too, by
 	// number (capability.h). A child of root has them anyway.
 	Capabilities []uintptr
@@ -94,6 +99,12 @@ func startAttached(cmd *exec.Cmd, c Command) (*Process, error) {
 		return nil, fmt.Errorf("opening a pipe for %s: %w", cmd.Path, err)
 	}
 	cmd.Stdout, cmd.Stderr = w, w
+	if c.Stdin != nil {
+		cmd.Stdin = c.Stdin
+	}
+	if c.Stdout != nil {
+		cmd.Stdout = c.Stdout
+	}
 
 	type started struct {
 		p   *Process
