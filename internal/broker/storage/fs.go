@@ -20,6 +20,9 @@ type FS interface {
 	SyncDir(name string) error
 	// Free returns the bytes an unprivileged user may still write.
 	Free(name string) (uint64, error)
+	// Lock keeps other processes out of the folder until unlock is called or
+	// the process ends.
+	Lock(dir string) (unlock func() error, err error)
 }
 
 // File is an open file. ReadAt and WriteAt may be called concurrently.

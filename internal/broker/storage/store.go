@@ -144,7 +144,7 @@ func (s *Store) Open() (err error) {
 			return fmt.Errorf("making data folder: %w", err)
 		}
 	}
-	if s.unlock, err = lockDir(s.cfg.Dir); err != nil {
+	if s.unlock, err = s.fs.Lock(s.cfg.Dir); err != nil {
 		return err
 	}
 	defer func() {

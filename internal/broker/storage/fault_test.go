@@ -1,0 +1,262 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// failing makes operations fail for which the function says so.
+func (c *crashFS) failing(hook func(op, name string) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hook = hook
+}
+
+func failOn(op, part string, err error) func(string, string) error {
+	return func(o, name string) error {
+		if o == op && strings.Contains(name, part) {
+			return err
+		}
+		return nil
+	}
+}
+
+func TestFailedSyncIsNotAcknowledgedAndTheRetryIsAppendedOnce(t *testing.T) {
+	for _, size := range []int{100, 5000} { // by the journal, by the segment
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			fsys := newCrashFS(1)
+			s := open(t, fsys)
+			p := s.topic("t", 2).Partition(0)
+			other := s.Topic("t").Partition(1)
+			mustAppend(t, p, from(batch("a", 1, size), 7, 0, 0))
+			fsys.failing(failOn("sync", "", syscall.EIO))
+			b := from(batch("b", 1, size), 7, 0, 1)
+			_, c, err := p.Append(b)
+			if err != nil {
+				t.Fatalf("appending: %v", err)
+			}
+			if err := waitFor(c); !errors.Is(err, ErrOffline) {
+				t.Fatalf("commit ended with %v", err)
+			}
+			if _, _, err := p.Append(b); !errors.Is(err, ErrOffline) {
+				t.Fatalf("an offline partition took a batch: %v", err)
+			}
+			if p.High() != 1 || fmt.Sprint(values(t, p)) != "[a/0]" {
+				t.Fatalf("readers see %v to %d", values(t, p), p.High())
+			}
+			s.reopenOffline()
+			if p.Offline() == nil {
+				t.Fatal("the partition is back while its disk still fails")
+			}
+			fsys.failing(nil)
+			s.reopenOffline()
+			if err := p.Offline(); err != nil {
+				t.Fatalf("the partition stays offline: %v", err)
+			}
+			if base := mustAppend(t, p, b); base != 1 {
+				t.Fatalf("the retry got offset %d", base)
+			}
+			mustAppend(t, other, batch("c", 1, size))
+			fsys = fsys.crash()
+			s.abandon()
+			s = open(t, fsys)
+			defer s.stop()
+			if got := fmt.Sprint(values(t, s.Topic("t").Partition(0))); got != "[a/0 b/0]" {
+				t.Fatalf("after a crash: %s", got)
+			}
+		})
+	}
+}
+
+func TestFullDiskIsAnErrorAndTheRetryIsAppendedOnce(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys)
+	defer s.stop()
+	p := s.topic("t", 1).Partition(0)
+	mustAppend(t, p, from(batch("a", 1, 10), 7, 0, 0))
+	fsys.failing(failOn("write", logSuffix, syscall.ENOSPC))
+	b := from(batch("b", 1, 10), 7, 0, 1)
+	if _, _, err := p.Append(b); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("appending on a full disk: %v", err)
+	}
+	fsys.failing(nil)
+	if base := mustAppend(t, p, b); base != 1 || p.High() != 2 {
+		t.Fatalf("the retry got offset %d of %d", base, p.High())
+	}
+	if got := fmt.Sprint(values(t, p)); got != "[a/0 b/0]" {
+		t.Fatalf("got %s", got)
+	}
+}
+
+func TestBrokenJournalCostsNothingButSpeed(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys)
+	p := s.topic("t", 1).Partition(0)
+	mustAppend(t, p, batch("a", 1, 10))
+	fsys.failing(failOn("sync", journalSuffix, syscall.EIO))
+	mustAppend(t, p, batch("b", 1, 10))
+	mustAppend(t, p, batch("c", 1, 10))
+	fsys = fsys.crash()
+	s.abandon()
+	s = open(t, fsys)
+	defer s.stop()
+	if got := fmt.Sprint(values(t, s.Topic("t").Partition(0))); got != "[a/0 b/0 c/0]" {
+		t.Fatalf("got %s", got)
+	}
+}
+
+func TestFreeDiskGuardRefusesBeforeTheDiskIsFull(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys, func(o *Options) { o.MinFree = 1<<40 - 500 })
+	defer s.stop()
+	p := s.topic("t", 1).Partition(0)
+	mustAppend(t, p, batch("a", 1, 10))
+	for range 10 {
+		if _, _, err := p.Append(batch("b", 1, 100)); err != nil {
+			if !errors.Is(err, ErrDiskFull) {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatal("the guard never refused")
+}
+
+// TestFaultsAtRandomLoseNothing has every kind of operation fail now and then,
+// partitions come back, and the power fail in the end.
+func TestFaultsAtRandomLoseNothing(t *testing.T) {
+	for seed := range long(40) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(uint64(seed), 3))
+			tr := &truth{acked: map[string]map[int64]string{}, sent: map[string]bool{}}
+			fsys := newCrashFS(uint64(seed))
+			s := open(t, fsys, func(o *Options) { o.JournalBytes = 16 << 10 })
+			for i := range 3 {
+				s.topic(fmt.Sprint("t", i), 2, ConfigSegmentBytes, "16384")
+			}
+			faults := 0
+			for round := range 6 {
+				fsys.failing(func(op, _ string) error {
+					if rnd.IntN(60) == 0 { // called under the file system's lock
+						faults++
+						return syscall.EIO
+					}
+					return nil
+				})
+				tr.write(s, round, uint64(seed*10+round))
+				_ = s.checkpoint() // may fail
+				s.reopenOffline()
+				fsys.failing(nil)
+				s.reopenOffline()
+				tr.check(t, s)
+			}
+			if faults == 0 {
+				t.Error("nothing failed")
+			}
+			fsys = fsys.crash()
+			s.abandon()
+			s = open(t, fsys)
+			defer s.stop()
+			tr.check(t, s)
+		})
+	}
+}
+
+func TestReadsAndOtherPartitionsNeverWaitForASync(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys)
+	topic := s.topic("t", 2)
+	slow, other := topic.Partition(0), topic.Partition(1)
+	mustAppend(t, slow, batch("a", 1, 5000))
+	blocked, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	fsys.failing(func(op, name string) error {
+		if op == "sync" && strings.Contains(name, "/t/0/") {
+			once.Do(func() {
+				close(blocked)
+				fsys.mu.Unlock() // it is this sync that hangs, not the whole disk
+				<-release
+				fsys.mu.Lock()
+			})
+		}
+		return nil
+	})
+	_, c, err := slow.Append(batch("b", 1, 5000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-blocked
+	mustAppend(t, other, batch("c", 1, 5000)) // its own sync
+	mustAppend(t, other, batch("d", 1, 10))   // the journal
+	if got := fmt.Sprint(values(t, slow)); got != "[a/0]" {
+		t.Fatalf("readers see %s", got)
+	}
+	_, small, err := slow.Append(batch("e", 1, 10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	if err := errors.Join(waitFor(c), waitFor(small)); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(values(t, slow)); got != "[a/0 b/0 e/0]" {
+		t.Fatalf("got %s", got)
+	}
+	fsys.failing(nil)
+	s.stop()
+}
+
+func TestOneSyncServesAllThatWait(t *testing.T) {
+	const partitions = 120
+	fsys := newCrashFS(1)
+	s := open(t, fsys, func(o *Options) { o.JournalBytes = 4 << 20 })
+	defer s.stop()
+	topic := s.topic("t", partitions)
+	for _, p := range topic.Partitions() {
+		mustAppend(t, p, batch("first", 1, 10))
+	}
+	// While one sync hangs, all others come to wait.
+	blocked, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	fsys.failing(func(op, _ string) error {
+		if op == "sync" {
+			once.Do(func() {
+				close(blocked)
+				fsys.mu.Unlock()
+				<-release
+				fsys.mu.Lock()
+			})
+		}
+		return nil
+	})
+	var commits []*Commit
+	for i, p := range topic.Partitions() {
+		_, c, err := p.Append(batch("second", 1, 1000))
+		if err != nil {
+			t.Fatal(err)
+		}
+		commits = append(commits, c)
+		if i == 0 {
+			<-blocked
+		}
+	}
+	fsys.mu.Lock()
+	before := fsys.syncs
+	fsys.mu.Unlock()
+	close(release)
+	for _, c := range commits {
+		if err := waitFor(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fsys.mu.Lock()
+	defer fsys.mu.Unlock()
+	if n := fsys.syncs - before; n > 3 {
+		t.Errorf("%d syncs for %d partitions", n, partitions)
+	}
+}
