@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // failing makes operations fail for which the function says so.
@@ -258,5 +259,88 @@ func TestOneSyncServesAllThatWait(t *testing.T) {
 	defer fsys.mu.Unlock()
 	if n := fsys.syncs - before; n > 3 {
 		t.Errorf("%d syncs for %d partitions", n, partitions)
+	}
+}
+
+// unackedInJournal appends a large batch whose sync hangs, and behind it a
+// small one, which reaches the journal but cannot be acknowledged. The sync
+// ends with what end returns.
+func unackedInJournal(t *testing.T, fsys *crashFS, p *Partition, end func() error) (large, small *Commit, release func()) {
+	t.Helper()
+	hang := make(chan struct{})
+	fsys.failing(func(op, name string) error {
+		if op != "sync" || !strings.HasSuffix(name, logSuffix) {
+			return nil
+		}
+		fsys.mu.Unlock()
+		<-hang
+		fsys.mu.Lock()
+		return end()
+	})
+	_, large, err := p.Append(batch("W", 1, 5000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, small, err = p.Append(batch("X", 1, 10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for durable := false; !durable; time.Sleep(time.Millisecond) {
+		p.mu.Lock()
+		durable = small.durable
+		p.mu.Unlock()
+	}
+	return large, small, func() { close(hang) }
+}
+
+func TestJournalOfBeforeARecoveryDoesNotComeBack(t *testing.T) {
+	for seed := range uint64(20) {
+		fsys := newCrashFS(seed)
+		s := open(t, fsys)
+		_, _, release := unackedInJournal(t, fsys, s.topic("t", 1).Partition(0), func() error { return errPower })
+		fsys = fsys.crash()
+		release()
+		s.abandon()
+		s = open(t, fsys)
+		next := s.Topic("t").Partition(0).High() // either may have survived
+		checkYZ(t, fsys, s, next)
+	}
+}
+
+func TestJournalOfAFailedPartitionDoesNotComeBack(t *testing.T) {
+	for seed := range uint64(20) {
+		fsys := newCrashFS(seed)
+		s := open(t, fsys)
+		p := s.topic("t", 1).Partition(0)
+		large, small, release := unackedInJournal(t, fsys, p, func() error { return syscall.EIO })
+		release()
+		if err := waitFor(large); !errors.Is(err, ErrOffline) {
+			t.Fatalf("commit ended with %v", err)
+		}
+		if err := waitFor(small); !errors.Is(err, ErrOffline) {
+			t.Fatalf("commit ended with %v", err)
+		}
+		fsys.failing(nil)
+		s.reopenOffline()
+		checkYZ(t, fsys, s, 0)
+	}
+}
+
+// checkYZ appends a large and a small batch at the offset, cuts the power and
+// wants both.
+func checkYZ(t *testing.T, fsys *crashFS, s *opened, at int64) {
+	t.Helper()
+	p := s.Topic("t").Partition(0)
+	if base := mustAppend(t, p, batch("Y", 1, 5000)); base != at {
+		t.Fatalf("Y is at %d, not %d", base, at)
+	}
+	mustAppend(t, p, batch("Z", 1, 10))
+	fsys = fsys.crash()
+	s.abandon()
+	s = open(t, fsys)
+	defer s.stop()
+	got := values(t, s.Topic("t").Partition(0))
+	if int64(len(got)) != at+2 || got[at] != "Y/0" || got[at+1] != "Z/0" {
+		t.Fatalf("Y and Z were acknowledged at %d, the log has %v", at, got)
 	}
 }
