@@ -296,7 +296,10 @@ func unackedInJournal(t *testing.T, fsys *crashFS, p *Partition, end func() erro
 func TestJournalOfBeforeARecoveryDoesNotComeBack(t *testing.T) {
 	for seed := range uint64(20) {
 		fsys := newCrashFS(seed)
-		s := open(t, fsys)
+		s := open(t, fsys, func(o *Options) { o.JournalBytes = 8 << 10 })
+		for range 8 { // on to the second file: the first is used again after the crash
+			mustAppend(t, s.topicOf("other"), batch("other", 1, 1000))
+		}
 		_, _, release := unackedInJournal(t, fsys, s.topic("t", 1).Partition(0), func() error { return errPower })
 		fsys = fsys.crash()
 		release()

@@ -77,6 +77,14 @@ func (s *opened) topic(name string, partitions int, config ...string) *Topic {
 	return t
 }
 
+// topicOf returns partition 0 of the topic, which is made if it is not there.
+func (s *opened) topicOf(name string) *Partition {
+	if t := s.Topic(name); t != nil {
+		return t.Partition(0)
+	}
+	return s.topic(name, 1).Partition(0)
+}
+
 // batch makes a batch of n records whose values begin with the name.
 func batch(name string, n, size int) []byte {
 	var kvs []KeyValue
