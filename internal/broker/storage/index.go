@@ -172,29 +172,12 @@ func (r indexReader) search(after func(indexEntry) bool) int64 {
 	return lo
 }
 
-// before returns the position of the last entry for which after is false, 0
-// when there is none.
-func (r indexReader) before(after func(indexEntry) bool) int64 {
+// before returns the last entry for which after is false, if there is one.
+func (r indexReader) before(after func(indexEntry) bool) (indexEntry, bool) {
 	n := r.search(after)
 	if n == 0 {
-		return 0
+		return indexEntry{}, false
 	}
 	e, err := r.entry(n - 1)
-	if err != nil {
-		return 0
-	}
-	return int64(e.pos)
-}
-
-// next returns the position of the first entry behind pos, or limit.
-func (r indexReader) next(pos, limit int64) int64 {
-	n := r.search(func(e indexEntry) bool { return int64(e.pos) > pos })
-	if n >= r.count {
-		return limit
-	}
-	e, err := r.entry(n)
-	if err != nil || int64(e.pos) > limit {
-		return limit
-	}
-	return int64(e.pos)
+	return e, err == nil
 }

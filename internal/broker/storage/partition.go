@@ -148,7 +148,7 @@ func (p *Partition) write(b []byte, h *header, cfg *Config, now time.Time) error
 		}
 		return fmt.Errorf("%w: %w", ErrOffline, err)
 	}
-	p.cursors.put(cursor{offset: h.base, segment: p.active.base, pos: pos})
+	p.cursors.put(cursor{offset: h.base, segment: p.active.base, pos: pos, batch: h.base})
 	p.next = h.end()
 	p.producers.note(h, now)
 	p.store.dirty.Store(true)

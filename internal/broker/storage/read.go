@@ -59,12 +59,12 @@ func (p *Partition) Available(offset int64, limit int64) int64 {
 		return 0
 	}
 	first := segs[i]
-	pos, ok := p.cursors.find(offset, first.base)
+	at, ok := p.cursors.find(offset, first.base)
 	if !ok {
-		pos = first.lookup(p.store.fs, offset)
-		p.cursors.put(cursor{offset: offset, segment: first.base, pos: pos})
+		at = first.lookup(p.store.fs, offset)
+		p.cursors.put(cursor{offset: offset, segment: first.base, pos: at.pos, batch: at.batch})
 	}
-	n := first.visible(high) - pos
+	n := first.visible(high) - at.pos
 	for _, s := range segs[i+1:] {
 		if n >= limit {
 			break
@@ -86,14 +86,19 @@ func (s *segment) visible(high *mark) int64 {
 	}
 }
 
-// lookup returns a position at or before the batch with the offset.
-func (s *segment) lookup(fsys FS, offset int64) int64 {
+// lookup returns a place at or before the batch with the offset.
+func (s *segment) lookup(fsys FS, offset int64) cursor {
+	start := cursor{segment: s.base, batch: s.base}
 	x, err := openIndex(fsys, s.path+indexSuffix, s.base)
 	if err != nil {
-		return 0 // it can be found without
+		return start // it can be found without
 	}
 	defer x.close()
-	return x.before(func(e indexEntry) bool { return s.base+int64(e.rel) > offset })
+	e, ok := x.before(func(e indexEntry) bool { return s.base+int64(e.rel) > offset })
+	if !ok || int64(e.pos) > s.size.Load() {
+		return start
+	}
+	return cursor{segment: s.base, pos: int64(e.pos), batch: s.base + int64(e.rel)}
 }
 
 func (p *Partition) readSegment(buf []byte, s *segment, limit, offset int64, max int) ([]byte, error) {
@@ -102,14 +107,22 @@ func (p *Partition) readSegment(buf []byte, s *segment, limit, offset int64, max
 		return buf, err
 	}
 	defer f.Close()
-	pos, ok := p.cursors.find(offset, s.base)
+	at, ok := p.cursors.find(offset, s.base)
 	if !ok {
-		pos = s.lookup(p.store.fs, offset)
+		at = s.lookup(p.store.fs, offset)
 	}
-	r := segmentRead{p: p, s: s, f: f, limit: limit, offset: offset, max: max}
-	out, err := r.from(buf, pos)
+	r := segmentRead{p: p, s: s, f: f, limit: limit, offset: offset, max: max, expect: at.batch}
+	out, err := r.from(buf, at.pos)
+	if errors.Is(err, ErrCorrupt) && at.pos > 0 && !p.store.isCorrupt(s, r.badAt) {
+		// It may be the index that is wrong: the segment's start is sure.
+		r = segmentRead{p: p, s: s, f: f, limit: limit, offset: offset, max: max, expect: s.base}
+		out, err = r.from(buf, 0)
+	}
+	if r.bad {
+		p.store.sawCorrupt(p, s, r.badAt)
+	}
 	if err == nil && len(out) > len(buf) {
-		p.cursors.put(cursor{offset: r.next, segment: s.base, pos: r.end})
+		p.cursors.put(cursor{offset: r.next, segment: s.base, pos: r.end, batch: r.next})
 	}
 	return out, err
 }
@@ -123,9 +136,33 @@ type segmentRead struct {
 	offset int64
 	max    int
 
-	next int64 // offset behind what was read
-	end  int64 // position behind it
-	bad  bool  // a corrupt batch was passed before the offset was found
+	expect int64 // offset of the next batch; -1: unknown
+	next   int64 // offset behind what was read
+	end    int64 // position behind it
+	bad    bool  // a corrupt batch was met
+	badAt  int64 // where the first was
+}
+
+// good says whether a batch is what was written at this place. The CRC does
+// not cover the offset, so that is compared with what it must be.
+func (r *segmentRead) good(b []byte, h *header) bool {
+	if !crcOK(b, h) {
+		r.expect = -1
+		return false
+	}
+	follows := r.expect < 0 || h.base == r.expect || h.base > r.expect && r.p.topic.Config().Compact
+	if !follows || h.base < r.s.base {
+		r.expect += int64(h.lastDelta) + 1
+		return false
+	}
+	r.expect = h.end()
+	return true
+}
+
+func (r *segmentRead) met(pos int64) {
+	if !r.bad {
+		r.bad, r.badAt = true, pos
+	}
 }
 
 // from reads at pos, which is at or before the offset.
@@ -169,18 +206,18 @@ func (r *segmentRead) trim(b []byte, pos int64) (skip, keep, need int, err error
 			if keep > 0 {
 				return skip, keep, 0, nil
 			}
-			return r.resync(pos, at)
+			return r.resync(here, at)
 		}
 		if !ok || h.size > len(rest) {
 			return skip, keep, max(r.max, h.size, headerSize), nil
 		}
-		good := crcOK(rest, &h)
+		good := r.good(rest, &h)
 		switch {
-		case keep > 0 && !good:
-			return skip, keep, 0, nil
 		case !good:
-			r.bad = true
-			r.p.store.sawCorrupt(r.p, r.s, here)
+			r.met(here)
+			if keep > 0 {
+				return skip, keep, 0, nil
+			}
 		case h.end() > r.offset:
 			if keep == 0 && r.bad && h.base > r.offset {
 				return skip, 0, 0, r.corrupt(here)
@@ -196,27 +233,23 @@ func (r *segmentRead) trim(b []byte, pos int64) (skip, keep, need int, err error
 	return skip, keep, r.max, nil
 }
 
-// resync goes on behind a header that is none, at the next place the index
-// knows.
-func (r *segmentRead) resync(pos int64, at int) (skip, keep, need int, err error) {
-	r.bad = true
-	here := pos + int64(at)
-	r.p.store.sawCorrupt(r.p, r.s, here)
-	next := r.limit
-	if x, err := openIndex(r.p.store.fs, r.s.path+indexSuffix, r.s.base); err == nil {
-		next = x.next(here, r.limit)
-		_ = x.close() // read only
-	}
-	return int(next - pos), 0, r.max, nil
+// resync goes on behind a header that is none, at the next batch that can be
+// found.
+func (r *segmentRead) resync(here int64, at int) (skip, keep, need int, err error) {
+	r.met(here)
+	r.expect = -1
+	next, err := findBatch(r.f, here, r.limit)
+	return at + int(next-here), 0, r.max, err
 }
 
 func (r *segmentRead) corrupt(pos int64) error {
 	return fmt.Errorf("%w: offset %d, %s before byte %d", ErrCorrupt, r.offset, r.s.path, pos)
 }
 
-// cursor says where the batch that starts at an offset lies.
+// cursor says where to begin reading for an offset: pos is the place of the
+// batch that starts at the offset batch.
 type cursor struct {
-	offset, segment, pos int64
+	offset, segment, pos, batch int64
 }
 
 // cursors remembers a few places: where readers stopped, where batches were
@@ -234,15 +267,15 @@ func (c *cursors) put(v cursor) {
 	c.n++
 }
 
-func (c *cursors) find(offset, segment int64) (int64, bool) {
+func (c *cursors) find(offset, segment int64) (cursor, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range min(c.n, len(c.ring)) {
 		if v := c.ring[i]; v.offset == offset && v.segment == segment {
-			return v.pos, true
+			return v, true
 		}
 	}
-	return 0, false
+	return cursor{}, false
 }
 
 // clear forgets all: the files have changed.

@@ -195,6 +195,9 @@ func (p *Partition) loaded(segs []*segment) error {
 		}
 		return p.roll()
 	}
+	if p.active.size.Load() > 0 && p.active.end.Load() < p.next {
+		return p.roll() // the file lost its end: within a segment offsets have no gap
+	}
 	return nil
 }
 

@@ -148,19 +148,22 @@ func (s *Store) enforceBudget() {
 	excess := s.Size() - limit
 	for _, class := range []Budget{BudgetNormal, BudgetLast} {
 		for excess > 0 {
-			freed := s.removeOldest(class)
+			p := s.oldest(class)
+			if p == nil {
+				break // nothing of the class is left
+			}
+			freed := p.removeOldest()
 			if freed == 0 {
-				break
+				return // it can go in a later round: before that, nothing that comes last
 			}
 			excess -= freed
 		}
 	}
 }
 
-// removeOldest removes the oldest segment of the class, and returns its size;
-// 0 when there is nothing to remove now. A partition with one segment only is
-// given a second, so that the first can go in the next round.
-func (s *Store) removeOldest(class Budget) int64 {
+// oldest returns the partition of the class whose first segment is oldest; nil
+// when none holds anything.
+func (s *Store) oldest(class Budget) *Partition {
 	var oldest *Partition
 	var age int64
 	for _, t := range s.Topics() {
@@ -169,7 +172,7 @@ func (s *Store) removeOldest(class Budget) int64 {
 		}
 		for _, p := range t.Partitions() {
 			segs := *p.segments.Load()
-			if len(segs) == 0 || segs[0].size.Load() == 0 {
+			if len(segs) == 0 || segs[0].size.Load() == 0 || p.Offline() != nil {
 				continue
 			}
 			if m := segs[0].maxTime.Load(); oldest == nil || m < age {
@@ -177,18 +180,21 @@ func (s *Store) removeOldest(class Budget) int64 {
 			}
 		}
 	}
-	if oldest == nil {
-		return 0
-	}
-	if freed := oldest.remove(1, "budget"); freed > 0 {
+	return oldest
+}
+
+// removeOldest removes the first segment and returns its size. If that is the
+// one being written it is sealed, and can go in a later round.
+func (p *Partition) removeOldest() int64 {
+	if freed := p.remove(1, "budget"); freed > 0 {
 		return freed
 	}
-	oldest.mu.Lock()
-	defer oldest.mu.Unlock()
-	segs := *oldest.segments.Load()
-	if oldest.writable() == nil && len(segs) > 0 && segs[0] == oldest.active && oldest.active.size.Load() > 0 {
-		oldest.rollOrFail()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if segs := *p.segments.Load(); p.writable() == nil && segs[0] == p.active && p.active.size.Load() > 0 {
+		p.rollOrFail()
 	}
+	p.store.askCheckpoint()
 	return 0
 }
 

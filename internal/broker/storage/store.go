@@ -155,7 +155,10 @@ func (s *Store) Open() (err error) {
 	if err := s.openMeta(); err != nil {
 		return err
 	}
-	if err := s.loadTopics(); err != nil {
+	if err := s.emptyTrash(); err != nil {
+		return err
+	}
+	if err := s.readTopics(); err != nil {
 		return err
 	}
 	if err := s.recover(); err != nil {
@@ -293,6 +296,13 @@ func (s *Store) wentOffline(p *Partition, err error) {
 type corruptPlace struct {
 	path string
 	pos  int64
+}
+
+func (s *Store) isCorrupt(sg *segment, pos int64) bool {
+	s.corruptMu.Lock()
+	defer s.corruptMu.Unlock()
+	_, known := s.corrupt[corruptPlace{path: sg.path, pos: pos}]
+	return known
 }
 
 // sawCorrupt reports a bad place once.

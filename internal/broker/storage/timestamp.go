@@ -50,7 +50,9 @@ func (p *Partition) searchTime(s *segment, limit int64, want func(int64) bool) (
 	defer f.Close()
 	var pos int64
 	if x, err := openIndex(p.store.fs, s.path+indexSuffix, s.base); err == nil {
-		pos = x.before(func(e indexEntry) bool { return want(e.maxTime) })
+		if e, ok := x.before(func(e indexEntry) bool { return want(e.maxTime) }); ok {
+			pos = int64(e.pos)
+		}
 		_ = x.close() // read only
 	}
 	offset, timestamp = -1, -1

@@ -205,8 +205,8 @@ func (s *Store) makePartitionDir(p *Partition) error {
 	return s.fs.SyncDir(p.topic.dir())
 }
 
-// loadTopics reads all topics and empties the trash.
-func (s *Store) loadTopics() error {
+// emptyTrash removes what deleted topics left.
+func (s *Store) emptyTrash() error {
 	trash, err := s.fs.ReadDir(s.trashDir())
 	if err != nil {
 		return err
@@ -216,6 +216,11 @@ func (s *Store) loadTopics() error {
 			return fmt.Errorf("emptying trash: %w", err)
 		}
 	}
+	return nil
+}
+
+// readTopics reads what topics there are.
+func (s *Store) readTopics() error {
 	entries, err := s.fs.ReadDir(s.topicsDir())
 	if err != nil {
 		return err

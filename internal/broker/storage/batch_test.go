@@ -1,0 +1,190 @@
+package storage
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/snappy"
+)
+
+func TestBatchesAreValidatedOnArrival(t *testing.T) {
+	now := time.Now()
+	rules := batchRules{maxBytes: 1 << 20, afterMax: time.Hour}
+	be := binary.BigEndian
+	for _, c := range []struct {
+		name   string
+		change func(b []byte) []byte
+		rules  func(*batchRules)
+		want   error
+	}{
+		{name: "good"},
+		{name: "empty", change: func([]byte) []byte { return nil }, want: ErrInvalidBatch},
+		{name: "short", change: func(b []byte) []byte { return b[:60] }, want: ErrInvalidBatch},
+		{name: "cut", change: func(b []byte) []byte { return b[:len(b)-1] }, want: ErrInvalidBatch},
+		{name: "bytes behind", change: func(b []byte) []byte { return append(b, 0) }, want: ErrInvalidBatch},
+		{name: "two batches", change: func(b []byte) []byte { return append(b, b...) }, want: ErrInvalidBatch},
+		{name: "CRC", change: func(b []byte) []byte { b[len(b)-1] ^= 1; return b }, want: ErrBadCRC},
+		{name: "magic 1", change: func(b []byte) []byte { b[offMagic] = 1; return b }, want: ErrOldMagic},
+		{name: "magic 3", change: func(b []byte) []byte { b[offMagic] = 3; return b }, want: ErrInvalidBatch},
+		{name: "negative length", change: func(b []byte) []byte { be.PutUint32(b[offLength:], 1<<31); return b }, want: ErrInvalidBatch},
+		{name: "log append time", change: func(b []byte) []byte { b[offAttributes+1] |= attrLogAppendTime; return reseal(b) }, want: ErrTimestamp},
+		{name: "control", change: func(b []byte) []byte { b[offAttributes+1] |= attrControl; return reseal(b) }, want: ErrInvalidBatch},
+		{name: "transactional", change: func(b []byte) []byte { b[offAttributes+1] |= attrTransactional; return reseal(b) }, want: ErrInvalidBatch},
+		{name: "unknown codec", change: func(b []byte) []byte { b[offAttributes+1] |= 7; return reseal(b) }, want: ErrInvalidBatch},
+		{name: "not gzip", change: func(b []byte) []byte { b[offAttributes+1] |= codecGzip; return reseal(b) }, want: ErrInvalidBatch},
+		{name: "not snappy", change: func(b []byte) []byte { b[offAttributes+1] |= codecSnappy; return reseal(b) }, want: ErrInvalidBatch},
+		{name: "not lz4", change: func(b []byte) []byte { b[offAttributes+1] |= codecLZ4; return reseal(b) }, want: ErrInvalidBatch},
+		{name: "not zstd", change: func(b []byte) []byte { b[offAttributes+1] |= codecZstd; return reseal(b) }, want: ErrInvalidBatch},
+		{name: "count too large", change: func(b []byte) []byte { be.PutUint32(b[offRecordCount:], 4); return reseal(b) }, want: ErrInvalidBatch},
+		{name: "count zero", change: func(b []byte) []byte { be.PutUint32(b[offRecordCount:], 0); return reseal(b) }, want: ErrInvalidBatch},
+		{name: "count and delta beyond the records", change: func(b []byte) []byte {
+			be.PutUint32(b[offRecordCount:], 9)
+			be.PutUint32(b[offLastDelta:], 8)
+			return reseal(b)
+		}, want: ErrInvalidBatch},
+		{name: "fewer than the records", change: func(b []byte) []byte {
+			be.PutUint32(b[offRecordCount:], 2)
+			be.PutUint32(b[offLastDelta:], 1)
+			return reseal(b)
+		}, want: ErrInvalidBatch},
+		{name: "record length", change: func(b []byte) []byte { b[headerSize] = 0x7f; return reseal(b) }, want: ErrInvalidBatch},
+		{name: "sequence without epoch", change: func(b []byte) []byte { return from(b, 1, -1, 0) }, want: ErrInvalidBatch},
+		{name: "epoch without sequence", change: func(b []byte) []byte { return from(b, 1, 0, -1) }, want: ErrInvalidBatch},
+		{name: "too large", rules: func(r *batchRules) { r.maxBytes = 100 }, want: ErrTooLarge},
+		{name: "from the future", change: func(b []byte) []byte {
+			be.PutUint64(b[offBaseTime:], uint64(now.Add(2*time.Hour).UnixMilli()))
+			return reseal(b)
+		}, want: ErrTimestamp},
+		{name: "too old", rules: func(r *batchRules) { r.beforeMax = time.Hour }, change: func(b []byte) []byte {
+			be.PutUint64(b[offBaseTime:], uint64(now.Add(-2*time.Hour).UnixMilli()))
+			return reseal(b)
+		}, want: ErrTimestamp},
+		{name: "no key", rules: func(r *batchRules) { r.needKeys = true }, change: func([]byte) []byte {
+			return encodeBatch([]KeyValue{{Value: []byte("v")}}, now.UnixMilli())
+		}, want: ErrNoKey},
+	} {
+		b, r := batch("a", 3, 50), rules
+		if c.change != nil {
+			b = c.change(b)
+		}
+		if c.rules != nil {
+			c.rules(&r)
+		}
+		if _, err := validate(b, r, now); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+}
+
+func TestMaxTimestampIsCorrectedNotBelieved(t *testing.T) {
+	b := batch("a", 3, 50)
+	binary.BigEndian.PutUint64(b[offMaxTime:], 1)
+	h, err := validate(reseal(b), batchRules{maxBytes: 1 << 20}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, _ := parseHeader(b)
+	if h.maxTime <= 1 || again.maxTime != h.maxTime || !crcOK(b, &again) {
+		t.Errorf("largest timestamp %d, in the batch %d", h.maxTime, again.maxTime)
+	}
+}
+
+// TestBombIsRefused: a batch that unpacks to far more than it is.
+func TestBombIsRefused(t *testing.T) {
+	b := batch("a", 1, 10)
+	bomb := snappy.Encode(nil, make([]byte, maxDecompressed+1))
+	b = append(b[:headerSize], bomb...)
+	b[offAttributes+1] |= codecSnappy
+	sealBatch(b)
+	if _, err := validate(b, batchRules{maxBytes: 1 << 30}, time.Now()); !errors.Is(err, ErrInvalidBatch) {
+		t.Fatalf("a bomb was let in: %v", err)
+	}
+}
+
+func FuzzBatch(f *testing.F) {
+	f.Add(batch("a", 3, 50))
+	f.Add(from(batch("b", 1, 0), 1, 2, 3))
+	compressed := batch("c", 2, 100)
+	packed := snappy.Encode(nil, compressed[headerSize:])
+	compressed = append(compressed[:headerSize:headerSize], packed...)
+	compressed[offAttributes+1] |= codecSnappy
+	sealBatch(compressed)
+	f.Add(compressed)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		// A fuzzer does not find CRCs: give it the right one.
+		if len(b) >= headerSize {
+			reseal(b)
+		}
+		in := bytes.Clone(b)
+		h, err := validate(b, batchRules{maxBytes: 1 << 20}, time.Now())
+		if err != nil {
+			return
+		}
+		n := int32(0)
+		err = eachRecord(b, &h, func(r *Record) bool {
+			if r.Offset != int64(n) {
+				t.Fatalf("record %d has offset %d", n, r.Offset)
+			}
+			n++
+			return true
+		})
+		if err != nil || n != h.count || len(b) != len(in) || !crcOK(b, &h) {
+			t.Fatalf("an accepted batch: %d of %d records, %v", n, h.count, err)
+		}
+	})
+}
+
+func FuzzDocument(f *testing.F) {
+	f.Add([]byte("decoder topic 1 00000000\n{}"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var d topicDocument
+		_ = decodeDocument(b, topicKind, topicVersion, &d)
+	})
+}
+
+func FuzzJournal(f *testing.F) {
+	p := &Partition{topic: &Topic{}}
+	good := appendJournalEntry(journalHead(3), p, batch("a", 1, 10))
+	binary.BigEndian.PutUint32(good[journalHeader+4:], entryCRC(3, good[journalHeader:]))
+	f.Add(good)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		file := &crashFile{fs: newCrashFS(1), inode: &inode{data: b}}
+		r, ok := newJournalReader(file)
+		if !ok {
+			return
+		}
+		if err := r.each(1<<20, func(e journaled) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func FuzzIndex(f *testing.F) {
+	f.Add(append(indexHead(0), make([]byte, 64)...), int64(5))
+	f.Fuzz(func(t *testing.T, b []byte, at int64) {
+		r, err := newIndexReader(&crashFile{fs: newCrashFS(1), inode: &inode{data: b}}, 0)
+		if err != nil {
+			return
+		}
+		r.before(func(e indexEntry) bool { return int64(e.rel) > at })
+		r.last()
+	})
+}
+
+func FuzzSegment(f *testing.F) {
+	f.Add(append(batch("a", 1, 10), batch("b", 2, 10)...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		file := &crashFile{fs: newCrashFS(1), inode: &inode{data: b}}
+		size := int64(len(b))
+		stop, err := walk(file, 0, size, func(pos int64, b []byte, h *header, _ bool) (bool, error) { return true, nil })
+		if err != nil || stop < 0 || stop > size {
+			t.Fatalf("stopped at %d of %d: %v", stop, size, err)
+		}
+		if next, err := findBatch(file, stop, size); err != nil || next < stop && next != size {
+			t.Fatalf("next batch at %d behind %d: %v", next, stop, err)
+		}
+	})
+}

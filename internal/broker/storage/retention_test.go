@@ -1,0 +1,150 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// fill appends n batches of about 4 KB.
+func fillTopic(t *testing.T, p *Partition, n int) {
+	t.Helper()
+	for i := range n {
+		mustAppend(t, p, batch(fmt.Sprint(i), 1, 4000))
+	}
+}
+
+// rounds runs retention until nothing changes any more.
+func (s *opened) rounds() {
+	s.t.Helper()
+	for range 5 {
+		s.enforceRetention()
+		if err := s.checkpoint(); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+func TestRetentionByBytesKeepsTheNewest(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys)
+	p := s.topic("t", 1, ConfigSegmentBytes, "16384", ConfigRetentionBytes, "40000").Partition(0)
+	fillTopic(t, p, 50)
+	s.stop()
+	s = open(t, fsys) // it runs after a restart too
+	defer s.stop()
+	p = s.Topic("t").Partition(0)
+	s.rounds()
+	if p.Size() < 40000 || p.Size() > 40000+2*16384 {
+		t.Errorf("%d bytes are kept", p.Size())
+	}
+	if p.Start() == 0 || p.High() != 50 {
+		t.Errorf("log from %d to %d", p.Start(), p.High())
+	}
+	if got := values(t, p); got[0] != fmt.Sprintf("%d/0", p.Start()) {
+		t.Errorf("the first record left is %s, the first offset %d", got[0], p.Start())
+	}
+}
+
+func TestBudgetTakesOrdinaryTopicsFirstAndExemptOnesNever(t *testing.T) {
+	s := open(t, newCrashFS(1))
+	defer s.stop()
+	sizes := func() (normal, last, exempt int64) {
+		return s.Topic("normal").Partition(0).Size(), s.Topic("last").Partition(0).Size(), s.Topic("exempt").Partition(0).Size()
+	}
+	fillTopic(t, s.topic("last", 1, ConfigSegmentBytes, "16384", ConfigBudget, "last").Partition(0), 20)
+	fillTopic(t, s.topic("exempt", 1, ConfigSegmentBytes, "16384", ConfigBudget, "exempt").Partition(0), 20)
+	fillTopic(t, s.topic("normal", 1, ConfigSegmentBytes, "16384").Partition(0), 20)
+	if err := s.checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	n0, l0, e0 := sizes()
+	s.SetBudget(n0 + l0 + e0 - 20_000)
+	s.rounds()
+	if n, l, e := sizes(); n >= n0 || l != l0 || e != e0 {
+		t.Fatalf("a little too much: normal %d of %d, last %d of %d, exempt %d of %d", n, n0, l, l0, e, e0)
+	}
+	s.SetBudget(l0/2 + e0)
+	s.rounds()
+	if n, l, e := sizes(); n != 0 || l >= l0 || l == 0 || e != e0 {
+		t.Fatalf("half too much: normal %d of %d, last %d of %d, exempt %d of %d", n, n0, l, l0, e, e0)
+	}
+	s.SetBudget(1)
+	s.rounds()
+	if n, l, e := sizes(); n != 0 || l != 0 || e != e0 {
+		t.Fatalf("all too much: normal %d, last %d, exempt %d of %d", n, l, e, e0)
+	}
+}
+
+func TestBudgetTakesTheOldestOfAllTopics(t *testing.T) {
+	now := time.Now()
+	s := open(t, newCrashFS(1))
+	defer s.stop()
+	old, fresh := s.topic("old", 1, ConfigSegmentBytes, "16384").Partition(0), s.topic("fresh", 1, ConfigSegmentBytes, "16384").Partition(0)
+	for i := range 10 {
+		for p, age := range map[*Partition]time.Duration{old: time.Hour, fresh: 0} {
+			v := fmt.Appendf(nil, "%d %4000d", i, i)
+			mustAppend(t, p, encodeBatch([]KeyValue{{Value: v}}, now.Add(-age).UnixMilli()))
+		}
+	}
+	if err := s.checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	before := fresh.Size()
+	s.SetBudget(before + 100)
+	s.rounds()
+	if fresh.Size() != before || old.Size() != 0 {
+		t.Errorf("fresh has %d of %d bytes, old %d", fresh.Size(), before, old.Size())
+	}
+}
+
+func TestConfigurationIsValidated(t *testing.T) {
+	for _, c := range []struct{ name, value string }{
+		{ConfigRetentionMs, "7d"}, {ConfigRetentionMs, ""}, {ConfigRetentionMs, "-2"}, {ConfigRetentionBytes, "1GB"},
+		{ConfigSegmentBytes, "1"}, {ConfigCleanupPolicy, "purge"}, {ConfigCleanupPolicy, ""}, {ConfigBudget, "first"},
+		{ConfigTimestampType, "Whenever"}, {"retention", "1"}, {ConfigMinISR, "2"},
+	} {
+		if _, err := ParseConfig(map[string]string{c.name: c.value}); !errors.Is(err, ErrInvalidConfig) {
+			t.Errorf("%s=%s: %v", c.name, c.value, err)
+		}
+	}
+	c, err := ParseConfig(map[string]string{ConfigRetentionMs: "9223372036854775807", ConfigCleanupPolicy: "compact,delete"})
+	if err != nil || c.Retention < 100*365*24*time.Hour || !c.Compact || !c.Delete {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func TestVerifyFindsWhatIsWrongAndNothingElse(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, OS{}, func(o *Options) { o.Dir = dir })
+	fillTopic(t, s.topic("t", 2, ConfigSegmentBytes, "16384").Partition(1), 20)
+	if _, err := Verify(t.Context(), dir); err == nil {
+		t.Fatal("verified a folder that is in use")
+	}
+	s.stop()
+	r, err := Verify(t.Context(), dir)
+	if err != nil || len(r.Problems) > 0 || r.Records != 20 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	path := filepath.Join(dir, "topics/t/1/00000000000000000000.log")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[5000] ^= 1
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err = Verify(t.Context(), dir)
+	if err != nil || len(r.Problems) == 0 || r.Problems[0].File != path || r.Problems[0].Pos > 5000 || r.Records != 19 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	n := 0
+	err = Dump(t.Context(), dir, "t", 1, 0, func(Dumped) bool { n++; return true })
+	if err != nil || n != 19 {
+		t.Fatalf("dumped %d records, %v", n, err)
+	}
+}

@@ -1,0 +1,258 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+)
+
+// Report is what [Verify] found.
+type Report struct {
+	Topics, Partitions, Segments int
+	Batches, Records, Bytes      int64
+	Problems                     []Problem
+}
+
+// Problem is one thing that is wrong, and where.
+type Problem struct {
+	File string
+	Pos  int64
+	What string
+}
+
+// Verify reads everything in a data folder that no broker is using, checks
+// every batch and every index entry, and changes nothing. An error means that
+// it could not look; what is wrong is in the report.
+func Verify(ctx context.Context, dir string) (Report, error) {
+	v := verifier{ctx: ctx, fs: OS{}}
+	err := inspect(v.fs, dir, func(s *Store) error {
+		points, err := s.readCheckpoint()
+		if err != nil {
+			return err
+		}
+		if s.scanAll {
+			v.problem(s.checkpointPath(), 0, "there is no checkpoint that can be read: the next start reads everything")
+		}
+		for _, t := range s.Topics() {
+			v.Topics++
+			for _, p := range t.Partitions() {
+				if err := v.partition(p, points.Partitions[fmt.Sprintf("%x", t.ID)][p.index]); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	return v.Report, err
+}
+
+// inspect opens a folder to look at, without recovery.
+func inspect(fsys FS, dir string, look func(*Store) error) (err error) {
+	if _, err := fsys.ReadDir(filepath.Join(dir, "topics")); err != nil {
+		return fmt.Errorf("reading data folder: %w", err)
+	}
+	unlock, err := fsys.Lock(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	s := New(Options{Dir: dir, FS: fsys, Log: slog.New(slog.DiscardHandler)})
+	if err := s.readTopics(); err != nil {
+		return err
+	}
+	return look(s)
+}
+
+type verifier struct {
+	Report
+	ctx context.Context
+	fs  FS
+}
+
+func (v *verifier) problem(file string, pos int64, format string, a ...any) {
+	const most = 10_000
+	if len(v.Problems) < most {
+		v.Problems = append(v.Problems, Problem{File: file, Pos: pos, What: fmt.Sprintf(format, a...)})
+	}
+}
+
+func (v *verifier) partition(p *Partition, pt point) error {
+	v.Partitions++
+	bases, err := listSegments(v.fs, p.dir)
+	if err != nil {
+		return err
+	}
+	next := int64(-1)
+	for i, base := range bases {
+		if err := v.ctx.Err(); err != nil {
+			return err
+		}
+		path := segmentPath(p.dir, base)
+		if next >= 0 && base != next && !p.topic.Config().Compact {
+			v.problem(path+logSuffix, 0, "begins at offset %d, the one before ends at %d", base, next)
+		}
+		if next, err = v.segment(p, path, base, i == len(bases)-1); err != nil {
+			return err
+		}
+	}
+	if next < pt.Next && len(bases) > 0 {
+		v.problem(p.dir, 0, "ends at offset %d, %d was durable", next, pt.Next)
+	}
+	return nil
+}
+
+// segment checks one segment and returns the offset behind it.
+func (v *verifier) segment(p *Partition, path string, base int64, last bool) (next int64, err error) {
+	f, err := v.fs.OpenFile(path+logSuffix, os.O_RDONLY, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return 0, err
+	}
+	v.Segments++
+	v.Bytes += size
+	compact := p.topic.Config().Compact
+	places := map[int64]int64{size: -1} // where batches start, and their offsets
+	next = base
+	for pos := int64(0); pos < size; {
+		stop, err := walk(f, pos, size, func(pos int64, b []byte, h *header, good bool) (bool, error) {
+			v.Batches++
+			switch {
+			case !good:
+				v.problem(path+logSuffix, pos, "batch does not match its CRC")
+				next = -1
+				return true, v.ctx.Err()
+			case next >= 0 && h.base != next && !(compact && h.base > next):
+				v.problem(path+logSuffix, pos, "batch has offset %d, %d follows", h.base, next)
+			}
+			places[pos] = h.base
+			next = h.end()
+			n := int64(0)
+			if err := eachRecord(b, h, func(*Record) bool { n++; return true }); err != nil {
+				v.problem(path+logSuffix, pos, "%v", err)
+			}
+			v.Records += n
+			return true, v.ctx.Err()
+		})
+		if err != nil {
+			return 0, err
+		}
+		if stop == size {
+			break
+		}
+		v.problem(path+logSuffix, stop, "no batch begins here%s", map[bool]string{true: " (the next start cuts a torn end)"}[last])
+		next = -1
+		if pos, err = findBatch(f, stop, size); err != nil {
+			return 0, err
+		}
+	}
+	end := v.index(path, base, size, places, last)
+	if compact && end > next || next < 0 {
+		next = end
+	}
+	return next, nil
+}
+
+// index checks a segment's index and returns the offset it ends with.
+func (v *verifier) index(path string, base, size int64, places map[int64]int64, last bool) (end int64) {
+	x, err := openIndex(v.fs, path+indexSuffix, base)
+	if err != nil {
+		v.problem(path+indexSuffix, 0, "%v: the next start makes it again", err)
+		return base
+	}
+	defer x.close()
+	end = base
+	for i := range x.count {
+		e, err := x.entry(i)
+		at := indexHeader + i*indexEntrySize
+		if err != nil {
+			v.problem(path+indexSuffix, at, "%v", err)
+			break
+		}
+		end = base + int64(e.rel)
+		offset, ok := places[int64(e.pos)]
+		if !ok || offset >= 0 && offset != end {
+			v.problem(path+indexSuffix, at, "entry says offset %d is at %d", end, e.pos)
+		}
+		if i == x.count-1 && !last && int64(e.pos) != size {
+			v.problem(path+indexSuffix, at, "has no closing entry: the next start makes it again")
+		}
+	}
+	return end
+}
+
+// Dumped is a record as [Dump] shows it.
+type Dumped struct {
+	Record
+	File string
+	Pos  int64 // of its batch
+}
+
+// Dump calls fn for every record of a partition from an offset on, until fn
+// returns false, in a data folder that no broker is using. Batches that cannot
+// be read are passed over: Verify lists them. The record's bytes are valid
+// during the call.
+func Dump(ctx context.Context, dir, topic string, partition int32, offset int64, fn func(Dumped) bool) error {
+	return inspect(OS{}, dir, func(s *Store) error {
+		t := s.Topic(topic)
+		if t == nil || t.Partition(partition) == nil {
+			return ErrUnknownTopic
+		}
+		p := t.Partition(partition)
+		bases, err := listSegments(s.fs, p.dir)
+		if err != nil {
+			return err
+		}
+		for i, base := range bases {
+			if i+1 < len(bases) && bases[i+1] <= offset {
+				continue
+			}
+			more, err := dumpSegment(ctx, s.fs, segmentPath(p.dir, base)+logSuffix, offset, fn)
+			if err != nil || !more {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func dumpSegment(ctx context.Context, fsys FS, path string, offset int64, fn func(Dumped) bool) (more bool, err error) {
+	f, err := fsys.OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return false, err
+	}
+	more = true
+	for pos := int64(0); pos < size && more; {
+		stop, err := walk(f, pos, size, func(pos int64, b []byte, h *header, good bool) (bool, error) {
+			if !good || h.end() <= offset {
+				return true, ctx.Err()
+			}
+			err := eachRecord(b, h, func(r *Record) bool {
+				more = r.Offset < offset || fn(Dumped{Record: *r, File: path, Pos: pos})
+				return more
+			})
+			if errors.Is(err, ErrInvalidBatch) {
+				err = nil // Verify tells
+			}
+			return more, errors.Join(err, ctx.Err())
+		})
+		if err != nil || stop == size {
+			return more, err
+		}
+		if pos, err = findBatch(f, stop, size); err != nil {
+			return more, err
+		}
+	}
+	return more, nil
+}
