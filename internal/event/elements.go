@@ -36,3 +36,37 @@ func (e *Elements) Next() (Leaf, bool) {
 	}
 	return Leaf{Start: uint32(v.start), End: uint32(v.end), Kind: v.kind, Repair: e.nest.repair}, true
 }
+
+// Unwrap takes the object out of an object that has one member, an object too.
+// ok is false for anything else.
+func Unwrap(doc []byte) (name, object []byte, ok bool) {
+	i := skipSpace(doc, 0)
+	if i >= len(doc) || doc[i] != '{' {
+		return nil, nil, false
+	}
+	if i = skipSpace(doc, i+1); i >= len(doc) || doc[i] != '"' {
+		return nil, nil, false
+	}
+	end, kind, why := scanString(doc, i+1)
+	if why != 0 || kind != String {
+		return nil, nil, false
+	}
+	name = doc[i+1 : end]
+	if i, why = colon(doc, end+1); why != 0 || doc[i] != '{' {
+		return nil, nil, false
+	}
+	// Most objects have more members: look for the end before validating all.
+	last := len(doc) - 1
+	for last > i && (doc[last] == ' ' || doc[last] == '\n' || doc[last] == '\t' || doc[last] == '\r') {
+		last--
+	}
+	if doc[last] != '}' {
+		return nil, nil, false
+	}
+	var n nest
+	end, why = n.skip(doc, i, 1)
+	if why != 0 || skipSpace(doc, end) != last {
+		return nil, nil, false
+	}
+	return name, doc[i:end], true
+}

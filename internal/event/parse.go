@@ -39,6 +39,9 @@ func NewParser() *Parser { return &Parser{paths: newPaths()} }
 // order give the same numbers in every parser.
 func (p *Parser) Path(dotted string) Path { return p.paths.fix(dotted) }
 
+// Name is Path for a name at the top that may have dots in it.
+func (p *Parser) Name(name string) Path { return p.paths.fixName(name) }
+
 // Fixed returns a number that every path asked for by [Parser.Path] is less
 // than, and no path learned from an object is.
 func (p *Parser) Fixed() int { return p.paths.fixed }

@@ -60,6 +60,13 @@ func (p *paths) fix(dotted string) Path {
 	return at
 }
 
+// fixName is fix for one name, dots and all.
+func (p *paths) fixName(name string) Path {
+	at := p.child(root, []byte(name), String)
+	p.fixed = len(p.nodes)
+	return at
+}
+
 // child returns the path of the name below a path; raw is the name between
 // its quotes.
 func (p *paths) child(parent Path, raw []byte, kind Kind) Path {

@@ -210,3 +210,20 @@ func TestRepairedJSONIsValidUTF8AndMeansTheSame(t *testing.T) {
 		t.Errorf("repaired %q (%v)", out, err)
 	}
 }
+
+func TestUnwrap(t *testing.T) {
+	for in, want := range map[string]string{
+		` { "conn" : {"a":{}} } `: `conn {"a":{}}`,
+		`{"conn":{"a":1},"b":2}`:  "", `{"conn":[]}`: "", `{}`: "", `[]`: "", ``: "", `{"conn":{"a":1}`: "",
+		`{"conn":{"a":1}}}`: "", `{"co\u006e":{}}`: "", `{"conn":{"a":}}`: "",
+	} {
+		name, object, ok := Unwrap([]byte(in))
+		got := ""
+		if ok {
+			got = string(name) + " " + string(object)
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", in, got, want)
+		}
+	}
+}

@@ -40,6 +40,9 @@ const (
 	MAC                // a MAC address, as AA-BB-CC-DD-EE-FF
 	Hex                // bytes in hexadecimal with colons, without and in upper case
 	Keywords           // a string or an array of strings, as an array
+	Epoch              // seconds since 1970 as a number, or a time, in RFC 3339 and UTC
+	Seconds            // seconds as a number, in nanoseconds
+	Outcome            // true or false, as success or failure
 	Nothing            // adds to Related alone
 	Own                // the first of the source's own
 )
@@ -62,9 +65,12 @@ type Table struct {
 	Layout *event.Layout
 
 	rules     []Rule
+	flat      bool
 	byPath    []rule
 	constants []byte
 	related   [relatedSets]event.Field
+	success   Constant
+	failure   Constant
 	source    event.Field
 	dest      event.Field
 }
@@ -82,7 +88,13 @@ type rule struct {
 // Compile makes a table of rules. Fields lists what the source fills beside
 // its rules' targets. A field that ECS does not have, and a way that does not
 // give the field's type, are errors.
-func Compile(rules []Rule, fields []string) (*Table, error) {
+func Compile(rules []Rule, fields []string) (*Table, error) { return compile(rules, fields, false) }
+
+// CompileFlat is Compile for a source whose objects are flat: From is one
+// name, and a dot in it just that.
+func CompileFlat(rules []Rule, fields []string) (*Table, error) { return compile(rules, fields, true) }
+
+func compile(rules []Rule, fields []string, flat bool) (*Table, error) {
 	names := append(slices.Clone(fields),
 		"@timestamp", "related.ip", "related.hosts", "related.hash", "related.user", "source.ip", "destination.ip", "tags")
 	for _, r := range rules {
@@ -103,15 +115,16 @@ func Compile(rules []Rule, fields []string) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compiling a mapping: %w", err)
 	}
-	t := &Table{Layout: layout, rules: rules}
+	t := &Table{Layout: layout, rules: rules, flat: flat}
 	for set := IPs; set < relatedSets; set++ {
 		t.related[set] = t.Field(set.String())
 	}
+	t.success, t.failure = t.Constant(`"success"`), t.Constant(`"failure"`)
 	t.source, t.dest = t.Field("source.ip"), t.Field("destination.ip")
 	p := t.parser()
 	t.byPath = make([]rule, p.Fixed())
 	for _, r := range rules {
-		at := &t.byPath[p.Path(r.From)]
+		at := &t.byPath[t.path(p, r.From)]
 		if at.set {
 			return nil, fmt.Errorf("compiling a mapping: two rules for %s", r.From)
 		}
@@ -129,7 +142,7 @@ func fits(r Rule) error {
 	if !ok {
 		return nil // reported with all other names
 	}
-	want := map[As]ecs.Type{Long: ecs.Long, Bool: ecs.Boolean, Address: ecs.IP, Time: ecs.Date}[r.As]
+	want := map[As]ecs.Type{Long: ecs.Long, Bool: ecs.Boolean, Address: ecs.IP, Time: ecs.Date, Epoch: ecs.Date, Seconds: ecs.Long}[r.As]
 	if want == "" {
 		want = ecs.Keyword
 	}
@@ -145,13 +158,20 @@ func fits(r Rule) error {
 func (t *Table) parser() *event.Parser {
 	p := event.NewParser()
 	for _, r := range t.rules {
-		p.Path(r.From)
+		t.path(p, r.From)
 	}
 	return p
 }
 
+func (t *Table) path(p *event.Parser, from string) event.Path {
+	if t.flat {
+		return p.Name(from)
+	}
+	return p.Path(from)
+}
+
 // Path returns the number that the path of a rule has in every state.
-func (t *Table) Path(from string) event.Path { return t.parser().Path(from) }
+func (t *Table) Path(from string) event.Path { return t.path(t.parser(), from) }
 
 // Field returns the field of that name; a name the table was not compiled
 // with is a mistake in the program.
@@ -190,6 +210,9 @@ func (a As) String() string {
 		MAC:      "as AA-BB-CC-DD-EE-FF",
 		Hex:      "without colons, in upper case",
 		Keywords: "as an array",
+		Epoch:    "in RFC 3339 and UTC",
+		Seconds:  "in nanoseconds",
+		Outcome:  "success or failure",
 		Nothing:  "stays",
 	}[a]
 }

@@ -158,7 +158,7 @@ func (s *State) put(as As, f event.Field, l event.Leaf) bool {
 	case Address:
 		return s.putAddress(f, l)
 	case Lower:
-		return s.putLower(f, l)
+		return s.PutLower(f, l)
 	case Time:
 		_, ok := s.PutTime(f, l)
 		return ok
@@ -168,6 +168,12 @@ func (s *State) put(as As, f event.Field, l event.Leaf) bool {
 		return s.putHex(f, l)
 	case Keywords:
 		return s.putKeywords(f, l)
+	case Epoch:
+		return s.putEpoch(f, l)
+	case Seconds:
+		return s.putSeconds(f, l)
+	case Outcome:
+		return s.putOutcome(f, l)
 	}
 	return false
 }

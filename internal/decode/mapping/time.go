@@ -35,6 +35,84 @@ func ParseTime(b []byte) (time.Time, bool) {
 	return t, ok
 }
 
+// putEpoch takes seconds since 1970, digits and at most nine decimals more, or
+// a time as PutTime does.
+func (s *State) putEpoch(f event.Field, l event.Leaf) bool {
+	if l.Kind == event.String {
+		_, ok := s.PutTime(f, l)
+		return ok
+	}
+	seconds, nanos, decimals, ok := parseSeconds(l, s.Line)
+	const lastSecond = 253402300799 // of the year 9999
+	if !ok || seconds > lastSecond {
+		return false
+	}
+	const layout = "2006-01-02T15:04:05.000000000"
+	shown := len("2006-01-02T15:04:05")
+	if decimals > 0 {
+		shown += 1 + decimals
+	}
+	start := len(s.Doc.Side)
+	s.Doc.Side = append(time.Unix(seconds, nanos).UTC().AppendFormat(s.Doc.Side, layout[:shown]), 'Z')
+	s.Doc.Put(f, start, true)
+	return true
+}
+
+// putSeconds takes a duration in seconds.
+func (s *State) putSeconds(f event.Field, l event.Leaf) bool {
+	seconds, nanos, _, ok := parseSeconds(l, s.Line)
+	if !ok || seconds > 1<<32 {
+		return false
+	}
+	s.PutInt(f, seconds*1e9+nanos)
+	return true
+}
+
+// parseSeconds reads a number without sign and exponent, of at most nine
+// decimals, without going through a float.
+func parseSeconds(l event.Leaf, doc []byte) (seconds, nanos int64, decimals int, ok bool) {
+	b := l.Bytes(doc)
+	if l.Kind != event.Number || len(b) > 28 {
+		return 0, 0, 0, false
+	}
+	i := 0
+	for ; i < len(b) && b[i]-'0' <= 9; i++ {
+		seconds = seconds*10 + int64(b[i]-'0')
+	}
+	if i == 0 || i > 18 {
+		return 0, 0, 0, false
+	}
+	if i == len(b) {
+		return seconds, 0, 0, true
+	}
+	decimals = len(b) - i - 1
+	if b[i] != '.' || decimals > 9 {
+		return 0, 0, 0, false
+	}
+	for _, c := range b[i+1:] {
+		if c-'0' > 9 {
+			return 0, 0, 0, false
+		}
+		nanos = nanos*10 + int64(c-'0')
+	}
+	for range 9 - decimals {
+		nanos *= 10
+	}
+	return seconds, nanos, decimals, true
+}
+
+func (s *State) putOutcome(f event.Field, l event.Leaf) bool {
+	switch l.Kind {
+	case event.True:
+		s.PutConstant(f, s.table.success)
+	case event.False:
+		s.PutConstant(f, s.table.failure)
+	default:
+		return false
+	}
+	return true
+}
+
 // parseTime returns the time in UTC, how many bytes come before the zone, and
 // whether the zone is UTC.
 func parseTime(b []byte) (t time.Time, bare int, utc, ok bool) {

@@ -84,9 +84,9 @@ func (s *State) putAddress(f event.Field, l event.Leaf) bool {
 	return true
 }
 
-// putLower lowers ASCII letters; a string with escapes is left as it is, lest
-// an escape change its meaning.
-func (s *State) putLower(f event.Field, l event.Leaf) bool {
+// PutLower gives the field a string in lower case: its ASCII
+// letters, and none of a string with escapes, lest an escape change its meaning.
+func (s *State) PutLower(f event.Field, l event.Leaf) bool {
 	if l.Kind != event.String {
 		return false
 	}

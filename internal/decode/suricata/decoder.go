@@ -23,23 +23,26 @@ type Options struct {
 
 // Decoder decodes EVE lines. It may be used concurrently.
 type Decoder struct {
-	options Options
-	table   *mapping.Table
-	base    *mapping.Base
-	fields  fields
-	types   map[string]*compiledType
-	other   *compiledType
-	paths   paths
-	states  sync.Pool
+	options        Options
+	table          *mapping.Table
+	base           *mapping.Base
+	fields         fields
+	urlFields      mapping.URL
+	fileFields     mapping.File
+	questionFields mapping.Question
+	types          map[string]*compiledType
+	other          *compiledType
+	paths          paths
+	states         sync.Pool
 }
 
 // New returns a decoder.
 func New(o Options) (*Decoder, error) {
-	table, err := mapping.Compile(rules(), append(filled(), mapping.BaseFields()...))
+	table, err := mapping.Compile(rules(), filled())
 	if err != nil {
 		return nil, fmt.Errorf("making the Suricata decoder: %w", err)
 	}
-	d := &Decoder{options: o, table: table, fields: newFields(table), types: map[string]*compiledType{},
+	d := &Decoder{options: o, table: table, fields: newFields(table), urlFields: mapping.NewURL(table), fileFields: mapping.NewFile(table), questionFields: mapping.NewQuestion(table), types: map[string]*compiledType{},
 		base: mapping.NewBase(table, mapping.BaseOptions{Home: o.Home, Module: "suricata", Nest: "suricata.eve", Key: "observer.name"})}
 	for _, t := range eventTypes() {
 		d.types[t.name] = d.compileType(t)

@@ -27,7 +27,7 @@ func newAnswerParser() *event.Parser {
 func (s *state) mapDNS(as mapping.As, f event.Field, l event.Leaf) bool {
 	switch as {
 	case asQuestion:
-		return s.mapQuestion(f, l)
+		return s.PutQuestion(s.d.questionFields, &s.domains, l)
 	case asDNSType:
 		return s.mapDNSType(f, l)
 	case asOpcode:
@@ -39,36 +39,6 @@ func (s *state) mapDNS(as mapping.As, f event.Field, l event.Leaf) bool {
 	default:
 		return s.mapQueries(f, l)
 	}
-}
-
-// mapQuestion takes the name that was asked for.
-func (s *state) mapQuestion(f event.Field, l event.Leaf) bool {
-	if !l.Kind.IsString() {
-		return false
-	}
-	s.Doc.PutLeaf(f, l)
-	if l.Kind != event.String {
-		return true
-	}
-	fields := &s.d.fields
-	start := len(s.Doc.Side)
-	s.Doc.Side = appendLower(s.Doc.Side, l.Bytes(s.Line))
-	name := s.Doc.Side[start:]
-	d := s.domains.Split(name)
-	// The parts are written behind the name: they are of it, so it must stay.
-	s.putPart(fields.registered, d.Registered)
-	s.putPart(fields.subdomain, d.Subdomain)
-	s.putPart(fields.suffix, d.Suffix)
-	return true
-}
-
-func (s *state) putPart(f event.Field, part []byte) {
-	if len(part) == 0 {
-		return
-	}
-	start := len(s.Doc.Side)
-	s.Doc.Side = append(s.Doc.Side, part...)
-	s.Doc.Put(f, start, true)
 }
 
 // mapDNSType gives version 3's words the values of ECS.
@@ -259,7 +229,7 @@ func (s *state) mapQueries(f event.Field, l event.Leaf) bool {
 		q.End += v.Start
 		switch {
 		case q.Path == answerName && q.Kind.IsString():
-			s.mapQuestion(f, q)
+			s.PutQuestion(s.d.questionFields, &s.domains, q)
 			s.RelateLeaf(mapping.Hosts, q)
 		case q.Path == answerType && q.Kind.IsString() && !s.Doc.Has(s.d.fields.questionType):
 			s.Doc.PutLeaf(s.d.fields.questionType, q)

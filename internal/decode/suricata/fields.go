@@ -14,9 +14,7 @@ type fields struct {
 	observerType, observerVendor, observerProduct, observerName,
 	transport, protocol, networkBytes, networkPackets, innerVLAN,
 	sourceBytes, sourcePackets, destinationBytes, destinationPackets,
-	urlPath, urlQuery, urlFragment, urlExtension, urlScheme,
-	question, questionType, registered, subdomain, suffix, resolved, answers,
-	tlsProtocol, fileName, filePath, fileExtension, framework, tactic, technique, sourcePort event.Field
+	question, questionType, resolved, answers, tlsProtocol, framework, tactic, technique, sourcePort event.Field
 
 	server, client certificate
 
@@ -44,9 +42,10 @@ func filled() []string {
 		observer.type observer.vendor observer.product observer.name
 		network.transport network.protocol network.bytes network.packets network.inner.vlan.id
 		source.bytes source.packets destination.bytes destination.packets
-		url.path url.query url.fragment url.extension url.scheme
-		dns.question.name dns.question.type dns.question.registered_domain dns.question.subdomain dns.question.top_level_domain
-		dns.resolved_ip dns.answers tls.version_protocol file.name file.path file.extension threat.framework`)
+		dns.question.type dns.resolved_ip dns.answers tls.version_protocol threat.framework`)
+	for _, shared := range [][]string{mapping.BaseFields(), mapping.URLFields(), mapping.FileFields(), mapping.QuestionFields()} {
+		names = append(names, shared...)
+	}
 	_, parts := dnKeys()
 	for _, side := range []string{"tls.server.", "tls.client."} {
 		names = append(names, side+"x509.not_before", side+"x509.not_after",
@@ -70,13 +69,9 @@ func newFields(t *mapping.Table) fields {
 		innerVLAN:   t.Field("network.inner.vlan.id"),
 		sourceBytes: t.Field("source.bytes"), sourcePackets: t.Field("source.packets"),
 		destinationBytes: t.Field("destination.bytes"), destinationPackets: t.Field("destination.packets"),
-		urlPath: t.Field("url.path"), urlQuery: t.Field("url.query"), urlFragment: t.Field("url.fragment"),
-		urlExtension: t.Field("url.extension"), urlScheme: t.Field("url.scheme"),
 		question: t.Field("dns.question.name"), questionType: t.Field("dns.question.type"),
-		registered: t.Field("dns.question.registered_domain"), subdomain: t.Field("dns.question.subdomain"),
-		suffix: t.Field("dns.question.top_level_domain"), resolved: t.Field("dns.resolved_ip"), answers: t.Field("dns.answers"),
-		tlsProtocol: t.Field("tls.version_protocol"), fileName: t.Field("file.name"), filePath: t.Field("file.path"),
-		fileExtension: t.Field("file.extension"), framework: t.Field("threat.framework"),
+		resolved: t.Field("dns.resolved_ip"), answers: t.Field("dns.answers"),
+		tlsProtocol: t.Field("tls.version_protocol"), framework: t.Field("threat.framework"),
 		tactic: t.Field("threat.tactic.id"), technique: t.Field("threat.technique.id"), sourcePort: t.Field("source.port"),
 		server: newCertificate(t, "tls.server."), client: newCertificate(t, "tls.client."),
 		attack:  t.Constant(`"MITRE ATT&CK"`),

@@ -10,8 +10,6 @@ import (
 // Map maps a value in one of Suricata's own ways.
 func (s *state) Map(as mapping.As, f event.Field, l event.Leaf) bool {
 	switch as {
-	case asTransport:
-		return s.mapTransport(f, l)
 	case asProtocol:
 		return s.mapProtocol(f, l)
 	case asFlowTime:
@@ -29,7 +27,7 @@ func (s *state) Map(as mapping.As, f event.Field, l event.Leaf) bool {
 	case asPacketsToClient:
 		return s.counter(&s.flow.packetsToClient, l)
 	case asURL:
-		return s.mapURL(f, l)
+		return s.PutURL(s.d.urlFields, f, l)
 	case asHTTPVersion:
 		return s.mapHTTPVersion(f, l)
 	case asVLAN:
@@ -50,9 +48,9 @@ func (s *state) Map(as mapping.As, f event.Field, l event.Leaf) bool {
 func (s *state) mapRest(as mapping.As, f event.Field, l event.Leaf) bool {
 	switch as {
 	case asFile:
-		return s.mapFile(f, l)
+		return s.PutFile(s.d.fileFields, l)
 	case asEmail, asEmails:
-		return s.mapEmails(f, l)
+		return s.PutEmails(f, l)
 	case asAttachments:
 		return s.mapAttachments(f, l)
 	case asCVE:
@@ -79,32 +77,12 @@ func (s *state) counter(at *event.Leaf, l event.Leaf) bool {
 	return true
 }
 
-func (s *state) mapTransport(f event.Field, l event.Leaf) bool {
-	if l.Kind != event.String {
-		return false
-	}
-	start := len(s.Doc.Side)
-	s.Doc.Side = appendLower(s.Doc.Side, l.Bytes(s.Line))
-	s.Doc.Put(f, start, true)
-	return true
-}
-
 func (s *state) mapProtocol(f event.Field, l event.Leaf) bool {
 	switch v := l.Bytes(s.Line); {
 	case l.Kind != event.String, string(v) == "failed", string(v) == "unknown", len(v) == 0:
 		return false
 	}
-	return s.mapTransport(f, l)
-}
-
-func appendLower(dst, b []byte) []byte {
-	for _, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		dst = append(dst, c)
-	}
-	return dst
+	return s.PutLower(f, l)
 }
 
 func (s *state) mapAction(l event.Leaf) {

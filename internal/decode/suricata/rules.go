@@ -4,8 +4,7 @@ import "github.com/decodersring/decoder/internal/decode/mapping"
 
 // The ways of Suricata's own in which values become fields.
 const (
-	asTransport mapping.As = mapping.Own + iota
-	asProtocol
+	asProtocol mapping.As = mapping.Own + iota
 	asVLAN
 	asFlowTime
 	asBytesToServer
@@ -38,7 +37,6 @@ const (
 // wayNames describes each own way for the reference page.
 func wayNames() map[mapping.As]string {
 	return map[mapping.As]string{
-		asTransport:       "protocol in lower case",
 		asProtocol:        "in lower case, unless unknown or failed",
 		asVLAN:            "first id; the second to network.inner.vlan.id",
 		asFlowTime:        "time, in events of type flow and netflow",
@@ -91,7 +89,7 @@ func commonRules() []mapping.Rule {
 		{From: "src_port", To: "source.port", As: mapping.Long},
 		{From: "dest_ip", To: "destination.ip", As: mapping.Address, Related: mapping.IPs},
 		{From: "dest_port", To: "destination.port", As: mapping.Long},
-		{From: "proto", To: "network.transport", As: asTransport},
+		{From: "proto", To: "network.transport", As: mapping.Lower},
 		{From: "app_proto", To: "network.protocol", As: asProtocol},
 		{From: "community_id", To: "network.community_id", As: mapping.Keyword},
 		{From: "in_iface", To: "observer.ingress.interface.name", As: mapping.Keyword},
