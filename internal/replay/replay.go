@@ -54,6 +54,8 @@ type Replayer struct {
 	order   []string // ids, oldest first
 	changed chan struct{}
 	loaded  bool
+	running string                  // id of the job in work
+	cancel  context.CancelCauseFunc // ends it
 }
 
 // New returns a Replayer that does nothing until Run.
@@ -265,6 +267,32 @@ func (r *Replayer) Wait(ctx context.Context, id string, see func(Job)) (Job, err
 		case <-changed:
 		}
 	}
+}
+
+// errCancelled is the cause of the end of a job that was called off.
+var errCancelled = errors.New("the replay was cancelled")
+
+// Cancel calls a job off: what is on the log stays, captures not read yet are
+// marked as not replayed. A job that is done stays as it is.
+func (r *Replayer) Cancel(id string) error {
+	if err := r.load(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	j := r.jobs[id]
+	if j == nil {
+		r.mu.Unlock()
+		return ErrUnknownJob
+	}
+	if r.running == id {
+		r.cancel(errCancelled)
+	}
+	waiting := r.running != id && j.State == Queued
+	r.mu.Unlock()
+	if waiting {
+		return r.finish(id, errCancelled)
+	}
+	return nil
 }
 
 // update changes a job under the lock, tells who waits, and returns a copy.

@@ -337,6 +337,42 @@ func TestReplayingTwiceGivesTheSameOrigins(t *testing.T) {
 	}
 }
 
+func TestACancelledJobEndsAndTheNextIsDone(t *testing.T) {
+	dir := t.TempDir()
+	writePcap(t, filepath.Join(dir, "a.pcap"), 1, 3)
+	writePcap(t, filepath.Join(dir, "b.pcap"), 1, 4)
+	log := &fakeLog{fail: 1 << 30}
+	r := newReplayer(t, t.TempDir(), log)
+	r.workers.find = fakeEngine(t)
+	first := submit(t, r, Request{Paths: []string{dir}, Rules: []string{rulesFile(t)}})
+	waiting := submit(t, r, Request{Paths: []string{dir}, Rules: []string{rulesFile(t)}})
+	last := submit(t, r, Request{Paths: []string{dir}, Rules: []string{rulesFile(t)}})
+	start(t, r)
+	if _, err := r.Wait(t.Context(), first, func(j Job) {
+		if j.State == Running && j.Captures[1].State == Running { // held up by the log
+			if err := errors.Join(r.Cancel(first), r.Cancel(waiting)); err != nil {
+				t.Error(err)
+			}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	log.mu.Lock()
+	log.fail = 0
+	log.mu.Unlock()
+	for _, id := range []string{first, waiting} {
+		if j := wait(t, r, id); j.Error != errCancelled.Error() || j.Captures[1].Error != "not replayed" {
+			t.Errorf("cancelled: %+v", j)
+		}
+	}
+	if j := wait(t, r, last); j.Error != "" || j.Failed() != 0 || len(log.origins) != 7 {
+		t.Errorf("the next job: %+v, %d records", j, len(log.origins))
+	}
+	if err := r.Cancel("none"); !errors.Is(err, ErrUnknownJob) {
+		t.Errorf("cancelling none: %v", err)
+	}
+}
+
 func TestANewerJobIsRefusedWithASentence(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "jobs", "x", "job.json"), []byte(`{"version":99,"id":"x"}`))

@@ -65,15 +65,33 @@ func (r *Replayer) next() (string, <-chan struct{}) {
 // runJob takes a job to its end. It returns an error only when ctx ended or the
 // data folder cannot be written.
 func (r *Replayer) runJob(ctx context.Context, id string) error {
-	j := r.update(id, func(j *Job) { j.State = Running })
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	j := r.update(id, func(j *Job) {
+		if j.State == Queued {
+			j.State = Running
+		}
+		r.running, r.cancel = id, cancel
+	})
+	defer r.update(id, func(*Job) { r.running = "" })
+	if j.State == Done {
+		return nil // called off a moment ago
+	}
 	rules, err := r.rules(j)
 	if err != nil {
 		return r.finish(id, err)
 	}
+	err = r.work(ctx, cancel, id, rules)
+	if context.Cause(ctx) == errCancelled {
+		return r.finish(id, errCancelled)
+	}
+	return err
+}
+
+// work reads and feeds every capture of a job, and finishes it.
+func (r *Replayer) work(ctx context.Context, cancel context.CancelCauseFunc, id string, rules suricata.RuleSet) error {
 	// The engine reads on while the log takes what it found: one capture
 	// ahead, so that what waits on disk is bounded.
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	ready := make(chan int, 1)
 	fedAll := make(chan error, 1)
 	go func() {
@@ -88,7 +106,7 @@ func (r *Replayer) runJob(ctx context.Context, id string) error {
 		}
 		fedAll <- err
 	}()
-	err = r.readAll(ctx, id, rules, ready)
+	err := r.readAll(ctx, id, rules, ready)
 	close(ready)
 	if feedErr := <-fedAll; feedErr != nil {
 		return feedErr
@@ -335,7 +353,13 @@ func (r *Replayer) finish(id string, cause error) error {
 	if err := writeJob(r.jobDir(id), j); err != nil {
 		return err
 	}
-	_ = os.RemoveAll(filepath.Join(r.jobDir(id), "rules"))
+	if left, err := filepath.Glob(filepath.Join(r.jobDir(id), "*")); err == nil {
+		for _, path := range left {
+			if filepath.Base(path) != "job.json" {
+				_ = os.RemoveAll(path)
+			}
+		}
+	}
 	r.update(id, done)
 	r.forget()
 	return nil

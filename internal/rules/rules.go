@@ -38,6 +38,8 @@ type Options struct {
 	Dir     string
 	Sources []string      // EmergingThreatsOpen, https:// addresses and paths; nil is EmergingThreatsOpen, empty none
 	Local   []string      // more rule files of the user's, beside those in Dir/local
+	Enable  []string      // matchers of the configuration, beside those in Dir/enable.conf
+	Disable []string      // the same for Dir/disable.conf
 	Every   time.Duration // between updates; a day when 0, never when negative
 }
 

@@ -144,7 +144,14 @@ func (s *Set) merge(ctx context.Context, binary suricata.Binary, out string, fet
 	args := []string{
 		"update", "-D", s.path("fetched"), "-c", s.path("update.yaml"), "-o", out,
 		"--suricata", binary.Path, "--suricata-conf", conf, "--no-test", "--no-reload", "--fail",
-		"--disable-conf", s.path("disable.conf"), "--enable-conf", s.path("enable.conf"), "--modify-conf", s.path("modify.conf"),
+		"--modify-conf", s.path("modify.conf"),
+	}
+	for name, matchers := range map[string][]string{"disable": s.opts.Disable, "enable": s.opts.Enable} {
+		list, err := s.joined(name+".conf", matchers, out)
+		if err != nil {
+			return err
+		}
+		args = append(args, "--"+name+"-conf", list)
 	}
 	sources := s.opts.Sources
 	if !fetched {
@@ -180,11 +187,28 @@ func (s *Set) merge(ctx context.Context, binary suricata.Binary, out string, fet
 	return nil
 }
 
+// joined writes a list of the folder with the configuration's matchers to out.
+func (s *Set) joined(name string, matchers []string, out string) (string, error) {
+	b, err := os.ReadFile(s.path(name))
+	if err != nil {
+		return "", fmt.Errorf("merging rules: %w", err)
+	}
+	to := filepath.Join(out, name)
+	text := string(b) + "\n" + strings.Join(matchers, "\n") + "\n"
+	if err := os.WriteFile(to, []byte(text), 0o600); err != nil {
+		return "", fmt.Errorf("merging rules: %w", err)
+	}
+	return to, nil
+}
+
 // address makes of a source what suricata-update takes: a path becomes a
 // file:// address, and a gzipped rule file is unpacked.
 func (s *Set) address(source, out string) (string, error) {
 	path, isFile := strings.CutPrefix(source, "file://")
 	if !isFile && !filepath.IsAbs(source) {
+		if !strings.Contains(source, "://") {
+			return "", fmt.Errorf("rule source %q is not known: use %s, an address or a path", source, EmergingThreatsOpen)
+		}
 		return source, nil
 	}
 	path, err := plain(path, out)

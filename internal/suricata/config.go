@@ -25,7 +25,11 @@ type Config struct {
 	Socket    string         // command socket, absolute, at most 107 bytes
 	Interface string         // interface to watch; "" for captures
 	HomeNet   []netip.Prefix // what is defended; PrivateNetworks when empty
-	Rules     RuleSet
+	// ExternalNet is EXTERNAL_NET as the engine reads it. It is "any" when "",
+	// since "!$HOME_NET" misses what moves inside: 13 % of the alerts on real
+	// captures.
+	ExternalNet string
+	Rules       RuleSet
 	// Modbus has the engine write an event for every Modbus transaction. An
 	// engine that watches an interface always does; for captures it is off as
 	// in the engine's own configuration, so that results can be compared.
@@ -91,13 +95,16 @@ func Generate(c Config) (string, error) {
 	if c.Major == 0 {
 		c.Major = 7
 	}
+	if c.ExternalNet == "" {
+		c.ExternalNet = "any"
+	}
 	nets := make([]string, len(c.HomeNet))
 	for i, p := range c.HomeNet {
 		nets[i] = p.Masked().String()
 	}
 	values := map[string]any{
 		"HomeNet":     "[" + strings.Join(nets, ",") + "]",
-		"ExternalNet": "any",
+		"ExternalNet": c.ExternalNet,
 		"LogDir":      c.Dir, "Socket": c.Socket, "Interface": c.Interface,
 		"StatsInterval": 8,
 		"Rules":         c.Rules.Files, "Classification": c.Rules.Classification,

@@ -2,6 +2,8 @@ package suricata
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"path/filepath"
 
 	"github.com/decodersring/decoder/internal/obs"
@@ -15,13 +17,16 @@ type Follower struct {
 	health *health
 }
 
-// NewFollower returns a Follower that does nothing until Run. Of the options
-// it takes Dir, Topic and Sensor.
+// NewFollower returns a Follower of the EVE file at the absolute path eve, that
+// does nothing until Run. Of the options it takes Dir, Topic and Sensor; several
+// followers may share a Dir.
 func NewFollower(eve string, o Options, d Deps) (*Follower, error) {
-	f := &Follower{scope: d.Scope, health: newHealth(d.Scope)}
+	name := component + " " + eve
+	f := &Follower{scope: d.Scope, health: newHealth(d.Scope, name)}
+	sum := sha256.Sum256([]byte(eve))
 	var err error
 	f.tail, err = tail.New(tail.Options{
-		Component: component + "_eve", Path: eve, Bookmark: filepath.Join(o.Dir, "bookmark.json"),
+		Component: name, Path: eve, Bookmark: filepath.Join(o.Dir, hex.EncodeToString(sum[:4])+".bookmark.json"),
 		Prefix: "suricata:eve", Topic: o.Topic, Key: o.Sensor, Line: f.health.see,
 	}, tail.Deps{Log: d.Log, Origins: d.Origins, Scope: d.Scope})
 	return f, err

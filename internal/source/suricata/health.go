@@ -13,7 +13,8 @@ import (
 // health keeps what the engine's statistics say. The engine writes them every
 // 8 s.
 type health struct {
-	scope obs.Scope
+	scope   obs.Scope
+	metrics []sensorMetric
 
 	mu       sync.Mutex
 	readings []reading // of the last minute, oldest first
@@ -24,7 +25,9 @@ type reading struct {
 	stats engine.Stats
 }
 
-func newHealth(scope obs.Scope) *health { return &health{scope: scope} }
+func newHealth(scope obs.Scope, source string) *health {
+	return &health{scope: scope, metrics: sensorMetrics(source)}
+}
 
 func (h *health) register(scope obs.Scope) { scope.Register(h) }
 
@@ -70,7 +73,7 @@ func (h *health) problem() string {
 
 // Describe implements [prometheus.Collector].
 func (h *health) Describe(out chan<- *prometheus.Desc) {
-	for _, m := range sensorMetrics() {
+	for _, m := range h.metrics {
 		out <- m.desc
 	}
 }
@@ -78,7 +81,7 @@ func (h *health) Describe(out chan<- *prometheus.Desc) {
 // Collect implements [prometheus.Collector].
 func (h *health) Collect(out chan<- prometheus.Metric) {
 	totals, _ := h.read()
-	for _, m := range sensorMetrics() {
+	for _, m := range h.metrics {
 		out <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, float64(m.value(totals)))
 	}
 }
@@ -88,9 +91,10 @@ type sensorMetric struct {
 	value func(engine.Stats) int64
 }
 
-func sensorMetrics() []sensorMetric {
+func sensorMetrics(source string) []sensorMetric {
+	labels := prometheus.Labels{"source": source}
 	metric := func(name, help string, value func(engine.Stats) int64) sensorMetric {
-		return sensorMetric{prometheus.NewDesc("decoder_sensor_"+name, help+" Counted since the engine started.", nil, nil), value}
+		return sensorMetric{prometheus.NewDesc("decoder_sensor_"+name, help+" Counted since the engine started.", nil, labels), value}
 	}
 	return []sensorMetric{
 		metric("packets", "Packets captured.", func(s engine.Stats) int64 { return s.Packets }),

@@ -26,11 +26,13 @@ type Options struct {
 	Dir       string // folder of its own
 	Topic     string
 	Sensor    string         // key of the records: the sensor's name
-	Interface string         // to watch; engine.DefaultInterface when ""
+	Interface string         // to watch; see engine.DefaultInterface
 	HomeNet   []netip.Prefix // engine.HomeNet of the interface when empty
-	RotateAt  int64          // bytes of the EVE file at which a new one is begun; 64 MiB when 0
-	Budget    int64          // bytes of EVE the log may lag behind before health says so; 2 GiB when 0
-	MinFree   int64          // free disk below which the engine is stopped, in bytes; 256 MiB when 0
+	// ExternalNet is EXTERNAL_NET as the engine reads it; "any" when "".
+	ExternalNet string
+	RotateAt    int64 // bytes of the EVE file at which a new one is begun; 64 MiB when 0
+	Budget      int64 // bytes of EVE the log may lag behind before health says so; 2 GiB when 0
+	MinFree     int64 // free disk below which the engine is stopped, in bytes; 256 MiB when 0
 }
 
 // Deps are what a Source works with.
@@ -63,11 +65,11 @@ func New(o Options, d Deps) (*Source, error) {
 			*value = fallback
 		}
 	}
-	s := &Source{opts: o, deps: d, changes: make(chan change, 16), health: newHealth(d.Scope)}
+	s := &Source{opts: o, deps: d, changes: make(chan change, 16), health: newHealth(d.Scope, component)}
 	eve := filepath.Join(o.Dir, "eve", "eve.json")
 	s.live = engine.NewLive(engine.LiveOptions{
 		Dir: o.Dir, Eve: filepath.Dir(eve),
-		Config: engine.Config{Interface: o.Interface, HomeNet: o.HomeNet},
+		Config: engine.Config{Interface: o.Interface, HomeNet: o.HomeNet, ExternalNet: o.ExternalNet},
 		Rules:  d.Rules, Find: d.Find,
 		// A torn last line must not have the next engine's first one behind it.
 		BeforeStart: func() error { return setAside(eve) },

@@ -131,11 +131,18 @@ func (e *entry) learn() {
 	}
 }
 
-// identity gives a file the name its lines' origins carry. Key sets apart the
-// sensors that share a log; generation two files of the same head and inode.
-func identity(key string, inode uint64, head string, headLen int64, generation int) string {
-	sum := sha256.Sum256([]byte(key + "\n" + strconv.FormatUint(inode, 10) + "\n" + head + "\n" + strconv.Itoa(generation)))
-	return fmt.Sprintf("%s.%d.%d", hex.EncodeToString(sum[:10]), headLen, generation)
+// tag begins the identities of all files of one path of one sensor, so that the
+// last origin of that path can be asked for.
+func tag(key, path string) string {
+	sum := sha256.Sum256([]byte(key + "\n" + path))
+	return hex.EncodeToString(sum[:4])
+}
+
+// identity gives a file the name its lines' origins carry. Generation sets
+// apart two files of the same path, head and inode.
+func identity(tag string, inode uint64, head string, headLen int64, generation int) string {
+	sum := sha256.Sum256([]byte(tag + "\n" + strconv.FormatUint(inode, 10) + "\n" + head + "\n" + strconv.Itoa(generation)))
+	return fmt.Sprintf("%s.%s.%d.%d", tag, hex.EncodeToString(sum[:10]), headLen, generation)
 }
 
 // parseOrigin takes apart "<prefix>-<id>:<offset>".
@@ -152,10 +159,10 @@ func parseOrigin(origin, prefix string) (id string, offset int64, ok bool) {
 // parseIdentity returns what an identity was made with, besides the file.
 func parseIdentity(id string) (headLen int64, generation int, ok bool) {
 	f := strings.Split(id, ".")
-	if len(f) != 3 {
+	if len(f) != 4 {
 		return 0, 0, false
 	}
-	headLen, err := strconv.ParseInt(f[1], 10, 64)
-	generation, err2 := strconv.Atoi(f[2])
+	headLen, err := strconv.ParseInt(f[2], 10, 64)
+	generation, err2 := strconv.Atoi(f[3])
 	return headLen, generation, err == nil && err2 == nil && headLen > 0 && headLen <= headMost
 }

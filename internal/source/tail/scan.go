@@ -186,7 +186,7 @@ func (t *Tail) meet(c candidate, read bool) {
 	t.marks.Generation++
 	e := &entry{
 		Inode: c.inode, HeadLen: length, Head: head, Generation: g, path: c.path, size: c.size,
-		ID: identity(t.opts.Key, c.inode, head, length, g),
+		ID: identity(t.tag, c.inode, head, length, g),
 	}
 	if read {
 		e.Offset, e.Done = c.size, true

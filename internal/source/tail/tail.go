@@ -56,6 +56,7 @@ type Deps struct {
 type Tail struct {
 	opts    Options
 	deps    Deps
+	tag     string
 	marks   bookmark
 	current *entry // the file at the path, nil when it is not known yet
 	batch   *batch.Batch
@@ -101,7 +102,7 @@ func New(o Options, d Deps) (*Tail, error) {
 	}
 	labels := prometheus.Labels{"source": o.Component}
 	t := &Tail{
-		opts: o, deps: d, buf: make([]byte, chunk), kick: make(chan chan error),
+		opts: o, deps: d, tag: tag(o.Key, o.Path), buf: make([]byte, chunk), kick: make(chan chan error),
 		batch: batch.New(batch.Options{Topic: o.Topic, Key: []byte(o.Key)}),
 		records: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "decoder_source_records_total", Help: "Lines of a file that the log has acknowledged.", ConstLabels: labels}),
@@ -197,7 +198,7 @@ func (t *Tail) resume(ctx context.Context) (err error) {
 	}
 	first := len(t.marks.Files) == 0
 	if t.deps.Origins != nil {
-		origin, err := t.deps.Origins.LastOrigin(ctx, t.opts.Topic, t.opts.Key, t.opts.Prefix+"-")
+		origin, err := t.deps.Origins.LastOrigin(ctx, t.opts.Topic, t.opts.Key, t.opts.Prefix+"-"+t.tag+".")
 		if err != nil {
 			return fmt.Errorf("asking the log for the last line of %s: %w", t.opts.Path, err)
 		}
@@ -224,7 +225,7 @@ func (t *Tail) goOnBehind(id string, offset int64) {
 		return
 	}
 	for _, c := range t.candidates() {
-		if head := c.fingerprint(headLen); head != "" && identity(t.opts.Key, c.inode, head, headLen, generation) == id {
+		if head := c.fingerprint(headLen); head != "" && identity(t.tag, c.inode, head, headLen, generation) == id {
 			e := &entry{Inode: c.inode, HeadLen: headLen, Head: head, Generation: generation, ID: id}
 			t.marks.Generation = max(t.marks.Generation, generation+1)
 			t.marks.Files = append(t.marks.Files, e)
