@@ -11,8 +11,11 @@
 //
 // The origin of a record is "suricata:capture-<SHA-256 of the capture>-<hash
 // of rules and configuration>:<line>", lines counted from 0 without the
-// engine's statistics, so feeding a capture again, or replaying it again,
-// gives the same ids.
+// engine's statistics, so feeding an EVE file again gives the same ids. The
+// engine writes the same lines in another order each time, so a capture that
+// was replayed before with the same rules is not read again: its account, in
+// the folder known, says what it gave. When its events are no longer stored it
+// is read again, under an origin of its own.
 //
 // It knows the engine and the log, and neither what becomes of the records nor
 // who asks for a replay.

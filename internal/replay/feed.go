@@ -20,11 +20,18 @@ import (
 // meta stands beside the EVE file of a capture the engine is done with.
 type meta struct {
 	Origin  string  `json:"origin"` // of its records, without the line
+	Rules   string  `json:"rules"`  // hash of rules and configuration
+	Round   int     `json:"round"`
 	Capture Capture `json:"capture"`
+	// Known says that the capture was replayed before and is not fed again;
+	// Found is what it gave.
+	Known bool `json:"known,omitempty"`
+	Found fed  `json:"found,omitzero"`
 }
 
 // fed is what feeding an EVE file gave.
 type fed struct {
+	Lines          int64
 	Events, Alerts map[string]int
 	Ends           map[int32]int64
 	Refused        int // lines the log will never take
@@ -62,7 +69,6 @@ func (r *Replayer) feed(ctx context.Context, dir string, m meta) (fed, error) {
 		b.Reset()
 		return nil
 	}
-	line := int64(0)
 	err = eachLine(f, func(text []byte) error {
 		kind := eventType(text)
 		if kind == "stats" {
@@ -72,8 +78,8 @@ func (r *Replayer) feed(ctx context.Context, dir string, m meta) (fed, error) {
 		if kind == "alert" {
 			out.Alerts[signature(text)]++
 		}
-		b.Add(m.Origin, line, text)
-		line++
+		b.Add(m.Origin, out.Lines, text)
+		out.Lines++
 		if b.Full() {
 			return flush()
 		}

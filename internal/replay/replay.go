@@ -41,6 +41,10 @@ type Deps struct {
 	Rules func() (suricata.RuleSet, error)
 	// Find returns the engine; suricata.Find when nil.
 	Find func(context.Context) (suricata.Binary, error)
+	// Kept says whether the event made of the record of that origin is still
+	// stored. A capture replayed before with the same rules is replayed again
+	// only when it is not. Nil: it always is.
+	Kept func(ctx context.Context, origin string) (bool, error)
 }
 
 // Replayer owns the replay jobs. Its methods may be called concurrently.

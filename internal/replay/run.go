@@ -201,12 +201,24 @@ func (r *Replayer) readInto(ctx context.Context, id, run string, m *meta, rules 
 		c.Error = err.Error()
 		return nil
 	}
+	hash, err := r.workers.hash(ctx, rules)
+	if err != nil {
+		return err
+	}
+	before, known, err := r.known(ctx, s.SHA256, hash)
+	if err != nil {
+		return err
+	}
+	m.Rules, m.Round, m.Origin = hash, before.Round, originOf(s.SHA256, hash, before.Round)
+	if known {
+		m.Known, m.Found, c.Packets = true, recall(before), before.Packets
+		return nil
+	}
 	path := c.Path
 	if s.Gzipped {
 		path = unpacked
 	}
-	hash, complaints, err := r.engineRead(ctx, id, path, run, rules)
-	m.Origin = "suricata:capture-" + s.SHA256 + "-" + hash
+	complaints, err := r.engineRead(ctx, id, path, run, rules)
 	if crash, ok := errors.AsType[*suricata.CrashError](err); ok {
 		c.Error = crash.Error()
 		// What it wrote before it ended is not the whole; nothing is fed.
@@ -267,22 +279,22 @@ func incomplete(s shape, read int64, complaints []string) string {
 
 // engineRead gives the capture to a warm worker, and to a second one when the
 // first crashes on it.
-func (r *Replayer) engineRead(ctx context.Context, id, path, run string, rules suricata.RuleSet) (hash string, complaints []string, err error) {
+func (r *Replayer) engineRead(ctx context.Context, id, path, run string, rules suricata.RuleSet) (complaints []string, err error) {
 	for attempt := 0; attempt < 2; attempt++ {
 		var w *suricata.Worker
-		w, hash, err = r.workers.get(ctx, rules)
+		w, err = r.workers.get(ctx, rules)
 		if err != nil {
-			return "", nil, err
+			return nil, err
 		}
 		r.noteRules(ctx, id, w)
 		_ = os.Remove(filepath.Join(run, "eve.json"))
 		complaints, err = w.Read(ctx, path, run)
 		if _, crashed := errors.AsType[*suricata.CrashError](err); !crashed {
-			return hash, complaints, err
+			return complaints, err
 		}
 		r.deps.Scope.Logger().Warn("engine crashed on a capture", "capture", path, "attempt", attempt+1, "error", err)
 	}
-	return hash, nil, err
+	return nil, err
 }
 
 // noteRules keeps, once a job, how many rules its engine has.
@@ -305,8 +317,14 @@ func (r *Replayer) feedCapture(ctx context.Context, id string, i int) error {
 	if err := readJSON(filepath.Join(dir, "meta.json"), &m); err != nil {
 		return err
 	}
-	found, err := r.feed(ctx, dir, m)
-	if err != nil {
+	found := m.Found
+	if !m.Known {
+		var err error
+		if found, err = r.feed(ctx, dir, m); err != nil {
+			return err
+		}
+	}
+	if err := r.remember(m, found); err != nil {
 		return err
 	}
 	j := r.update(id, func(j *Job) {

@@ -34,26 +34,39 @@ const (
 	idleEnd  = 10 * time.Minute
 )
 
-// get returns a running worker for the rules, and the hash of rules and
-// configuration that stands in the origins of what it finds.
-func (w *workers) get(ctx context.Context, rules suricata.RuleSet) (*suricata.Worker, string, error) {
+// hash returns the hash of rules and configuration that stands in the origins
+// of what a worker with them finds.
+func (w *workers) hash(ctx context.Context, rules suricata.RuleSet) (string, error) {
+	_, _, hash, err := w.wanted(ctx, rules)
+	return hash, err
+}
+
+func (w *workers) wanted(ctx context.Context, rules suricata.RuleSet) (suricata.Binary, suricata.Config, string, error) {
+	c := w.base
 	binary, err := w.find(ctx)
 	if err != nil {
-		return nil, "", err
+		return binary, c, "", err
 	}
-	c := w.base
 	c.Rules, c.Major = rules, binary.Major
 	hash, err := c.Hash(binary.Version)
 	if err != nil {
-		return nil, "", err
+		return binary, c, "", err
 	}
-	hash = hash[:16]
+	return binary, c, hash[:16], nil
+}
+
+// get returns a running worker for the rules.
+func (w *workers) get(ctx context.Context, rules suricata.RuleSet) (*suricata.Worker, error) {
+	binary, c, hash, err := w.wanted(ctx, rules)
+	if err != nil {
+		return nil, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if have := w.warm[hash]; have != nil {
 		if have.Alive() {
 			have.used = w.clock()
-			return have.Worker, hash, nil
+			return have.Worker, nil
 		}
 		w.end(hash)
 	}
@@ -62,11 +75,11 @@ func (w *workers) get(ctx context.Context, rules suricata.RuleSet) (*suricata.Wo
 	}
 	started, err := suricata.StartWorker(ctx, binary, c, filepath.Join(w.dir, hash), w.log)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	w.log.Info("capture worker started", "rules_hash", hash)
 	w.warm[hash] = &warmWorker{Worker: started, used: w.clock()}
-	return started, hash, nil
+	return started, nil
 }
 
 func (w *workers) end(hash string) {
