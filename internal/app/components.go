@@ -1,0 +1,142 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/decodersring/decoder/internal/bus"
+	"github.com/decodersring/decoder/internal/client"
+	"github.com/decodersring/decoder/internal/inbox"
+	storesink "github.com/decodersring/decoder/internal/sink/store"
+	"github.com/decodersring/decoder/internal/stage/detect"
+	"github.com/decodersring/decoder/internal/stage/normalise"
+	"github.com/decodersring/decoder/internal/store/vlogs"
+)
+
+// Names of the clients; their groups and dead letters are named after them.
+const (
+	clientNormalise = "normalise"
+	clientDetect    = "detect"
+	clientStore     = "store"
+	clientInbox     = "inbox"
+)
+
+// clientSpecs is the list of every stage and sink of the program.
+func (a *App) clientSpecs(view *inbox.Inbox) ([]client.Spec, error) {
+	events, err := normalise.New(normalise.Options{Home: a.home, Sensor: a.sensorName()})
+	if err != nil {
+		return nil, err
+	}
+	alerts := detect.New(detect.Suricata{})
+	specs := []client.Spec{
+		{Name: clientNormalise, Inputs: events.Inputs(), Outputs: events.Outputs(), Stage: events},
+		{Name: clientDetect, Inputs: alerts.Inputs(), Outputs: alerts.Outputs(), Stage: alerts},
+		{Name: clientInbox, Inputs: inbox.Topics(), Sink: view},
+	}
+	if a.store != nil {
+		specs = append(specs, client.Spec{
+			Name: clientStore, Inputs: []string{bus.TopicEvents, bus.TopicAlerts, bus.TopicEmailAlert},
+			Sink: storesink.New(a.store), FlushEvery: 5 * time.Second,
+		})
+	}
+	for i := range specs {
+		specs[i].Version = a.options.Version
+	}
+	return specs, nil
+}
+
+// startLog starts the embedded log, or reaches the cluster.
+func (a *App) startLog(ctx context.Context) error {
+	budget, err := a.budget()
+	if err != nil {
+		return err
+	}
+	c := a.options.Config.Bus
+	tls, err := c.TLS.tls()
+	if err != nil {
+		return err
+	}
+	topics := map[string]bus.Override{}
+	for name, t := range c.Topics {
+		topics[name] = bus.Override{Partitions: int32(t.Partitions), Retention: time.Duration(t.Retention)}
+	}
+	listen := c.Listen.Host
+	if !a.options.Parts.Web {
+		listen = "" // for this process alone: any port
+	}
+	a.bus, err = bus.Open(ctx, bus.Config{
+		Dir: a.path("log"), Listen: listen, Budget: budget.log, Relaxed: c.Durability == "relaxed",
+		Brokers: c.Brokers, TLS: tls, Replication: int16(c.Replication), Topics: topics,
+		SASL: bus.SASL{Mechanism: c.SASL.Mechanism, User: c.SASL.User, Password: c.SASL.Password.Reveal()},
+	}, a.scope("log"))
+	if err != nil {
+		return err
+	}
+	a.life.start("log", until(func() error { a.bus.Close(); return nil }))
+	a.clients = client.NewRuntime(a.bus, a.scope("clients"))
+	a.info.Log = fmt.Sprintf("%v", a.bus.Brokers())
+	return nil
+}
+
+// startStore opens the embedded store.
+func (a *App) startStore(ctx context.Context) error {
+	budget, err := a.budget()
+	if err != nil {
+		return err
+	}
+	c := a.options.Config
+	a.store, err = vlogs.New(vlogs.Config{
+		Dir:     a.path("store"),
+		LiveAge: time.Duration(c.Store.Retention), LiveBytes: budget.live,
+		CaptureAge: time.Duration(c.Store.Captures), CaptureBytes: budget.captures,
+		MinFreeBytes: int64(c.Disk.Free),
+	}, a.scope("store"))
+	if err != nil {
+		return err
+	}
+	a.life.start("store", a.store.Run)
+	return a.life.ready(ctx, "store", a.store.Ready())
+}
+
+// startClients opens the view of alerts and starts every stage and sink.
+func (a *App) startClients(ctx context.Context) error {
+	db, err := a.openDB(ctx, inbox.Schema())
+	if err != nil {
+		return err
+	}
+	view := inbox.New(db, a.bus, a.scope("inbox"))
+	a.life.start("inbox", view.Run)
+	specs, err := a.clientSpecs(view)
+	if err != nil {
+		return err
+	}
+	for _, spec := range specs {
+		c, err := a.clients.New(spec)
+		if err != nil {
+			return err
+		}
+		run := c.Run
+		if spec.Name == clientInbox {
+			a.inbox = newRebuildable(view, c.Run)
+			run = a.inbox.Run
+		}
+		a.life.start("client "+spec.Name, run)
+	}
+	return nil
+}
+
+// searchable returns when everything the ingest topics hold now has gone all
+// the way: into the store and the inbox.
+func (a *App) searchable(ctx context.Context) error {
+	clients := []string{clientNormalise, clientDetect, clientInbox}
+	if a.store != nil {
+		clients = append(clients, clientStore)
+	}
+	for _, name := range clients {
+		if err := a.clients.Drain(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,215 @@
+package app
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/decodersring/decoder/internal/bus"
+	"github.com/decodersring/decoder/internal/config"
+)
+
+// Config is everything a user may set. The zero value is completed by
+// [DefaultConfig]; no file is needed.
+type Config struct {
+	Listen config.Address `yaml:"listen"`
+	Log    LogConfig      `yaml:"log"`
+	Sensor SensorConfig   `yaml:"sensor"`
+	Rules  RulesConfig    `yaml:"rules"`
+	Bus    BusConfig      `yaml:"bus"`
+	Disk   DiskConfig     `yaml:"disk"`
+	Store  StoreConfig    `yaml:"store"`
+}
+
+// LogConfig is how the program reports about itself.
+type LogConfig struct {
+	Level  string `yaml:"level"`  // debug, info, warn, error
+	Format string `yaml:"format"` // text, json
+}
+
+// SensorConfig is what watches the network.
+type SensorConfig struct {
+	Name      string   `yaml:"name"`      // of this sensor; the host's name
+	Capture   bool     `yaml:"capture"`   // run a Suricata of our own on the interface
+	Interface string   `yaml:"interface"` // that of the default route
+	HomeNet   []Prefix `yaml:"home_net"`  // the interface's networks, else RFC 1918 and ULA
+	EVE       []string `yaml:"eve"`       // eve.json files of another Suricata to tail
+}
+
+// RulesConfig is what the sensor detects with.
+type RulesConfig struct {
+	Sources []string `yaml:"sources"` // names or URLs as suricata-update takes them
+	Files   []string `yaml:"files"`   // rule files of one's own
+}
+
+// BusConfig is where the log is: embedded unless brokers are named.
+type BusConfig struct {
+	Listen      config.Address         `yaml:"listen"`
+	Durability  string                 `yaml:"durability"` // durable, relaxed
+	Brokers     []string               `yaml:"brokers"`
+	TLS         TLSConfig              `yaml:"tls"`
+	SASL        SASLConfig             `yaml:"sasl"`
+	Replication int                    `yaml:"replication"` // replicas of topics made on a cluster
+	Topics      map[string]TopicConfig `yaml:"topics"`
+}
+
+// TopicConfig overrides what the catalogue declares.
+type TopicConfig struct {
+	Retention  config.Duration `yaml:"retention"`
+	Partitions int             `yaml:"partitions"`
+}
+
+// TLSConfig is how to trust a cluster and be trusted by it.
+type TLSConfig struct {
+	Enabled bool   `yaml:"enabled"`
+	CA      string `yaml:"ca"`   // file of PEM certificates; the system's when empty
+	Cert    string `yaml:"cert"` // file of the client's certificate
+	Key     string `yaml:"key"`  // file of its key
+}
+
+// SASLConfig signs in to a cluster.
+type SASLConfig struct {
+	Mechanism string        `yaml:"mechanism"` // PLAIN, SCRAM-SHA-256, SCRAM-SHA-512
+	User      string        `yaml:"user"`
+	Password  config.Secret `yaml:"password"`
+}
+
+// DiskConfig bounds what the data folder may take.
+type DiskConfig struct {
+	Budget config.Size `yaml:"budget"` // log and store together; a fifth of the free disk at first start
+	Free   config.Size `yaml:"free"`   // intake stops when less is free
+}
+
+// StoreConfig is how long events stay searchable.
+type StoreConfig struct {
+	Retention config.Duration `yaml:"retention"` // by event time
+	Captures  config.Duration `yaml:"captures"`  // replayed captures, by time since their import
+}
+
+// Prefix is a network, "10.0.0.0/8", or an address.
+type Prefix struct{ netip.Prefix }
+
+// UnmarshalText reads a network or an address.
+func (p *Prefix) UnmarshalText(text []byte) error {
+	if addr, err := netip.ParseAddr(string(text)); err == nil {
+		p.Prefix = netip.PrefixFrom(addr, addr.BitLen())
+		return nil
+	}
+	prefix, err := netip.ParsePrefix(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no network, write 192.168.1.0/24", text)
+	}
+	p.Prefix = prefix.Masked()
+	return nil
+}
+
+// DefaultConfig is what holds without a file.
+func DefaultConfig() Config {
+	return Config{
+		Listen: config.Address{Scheme: "http", Host: "127.0.0.1:8470"},
+		Log:    LogConfig{Level: "info", Format: "text"},
+		Sensor: SensorConfig{Capture: true},
+		Rules:  RulesConfig{Sources: []string{"et/open"}},
+		Bus:    BusConfig{Listen: config.Address{Scheme: "tcp", Host: "127.0.0.1:9092"}, Durability: "durable"},
+		Disk:   DiskConfig{Free: 1 << 30},
+		Store:  StoreConfig{Retention: config.Duration(30 * 24 * time.Hour), Captures: config.Duration(365 * 24 * time.Hour)},
+	}
+}
+
+// ConfigFiles are where a configuration is looked for when none is named, in
+// order.
+func ConfigFiles(data string) []string {
+	return []string{filepath.Join(data, "decoder.yml"), "/etc/decoder/decoder.yml"}
+}
+
+// LoadConfig reads the file named, or else the first of [ConfigFiles] that
+// exists, over the defaults. It returns the file it read, "" if there is none.
+func LoadConfig(path, data string) (Config, string, error) {
+	c := DefaultConfig()
+	if path == "" {
+		for _, candidate := range ConfigFiles(data) {
+			if _, err := os.Stat(candidate); err == nil {
+				path = candidate
+				break
+			}
+		}
+	}
+	if path == "" {
+		return c, "", nil
+	}
+	return c, path, config.Load(path, &c)
+}
+
+// Validate checks what only several settings together tell.
+func (c Config) Validate() error {
+	return errors.Join(
+		oneOf("listen", c.Listen.Scheme, "http"),
+	)
+}
+
+// Validate checks the names of level and format.
+func (c LogConfig) Validate() error {
+	return errors.Join(oneOf("level", c.Level, "debug", "info", "warn", "error"), oneOf("format", c.Format, "text", "json"))
+}
+
+// Validate checks where the log is.
+func (c BusConfig) Validate() error {
+	errs := []error{oneOf("durability", c.Durability, "durable", "relaxed"), oneOf("listen", c.Listen.Scheme, "tcp")}
+	if !c.Listen.Loopback() {
+		errs = append(errs, config.Fieldf("listen", "the embedded log listens on loopback only; for other machines use a Kafka cluster by bus.brokers"))
+	}
+	for name, t := range c.Topics {
+		if bus.Lookup(name).Name == "" {
+			errs = append(errs, config.Fieldf("topics", "there is no topic %q", name))
+		}
+		if t.Partitions < 0 || t.Partitions > 1000 {
+			errs = append(errs, config.Fieldf("topics", "%s: partitions are 1 to 1000", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Validate checks the mechanism's name.
+func (c SASLConfig) Validate() error {
+	return oneOf("mechanism", c.Mechanism, "", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+}
+
+func oneOf(field, value string, allowed ...string) error {
+	for _, a := range allowed {
+		if value == a {
+			return nil
+		}
+	}
+	return config.Fieldf(field, "%q is none of %q", value, allowed)
+}
+
+// tls returns the settings for connections to a cluster, nil for plain ones.
+func (c TLSConfig) tls() (*tls.Config, error) {
+	if !c.Enabled {
+		return nil, nil
+	}
+	out := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.CA != "" {
+		pem, err := os.ReadFile(c.CA)
+		if err != nil {
+			return nil, fmt.Errorf("reading bus.tls.ca: %w", err)
+		}
+		out.RootCAs = x509.NewCertPool()
+		if !out.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("bus.tls.ca: %s holds no PEM certificate", c.CA)
+		}
+	}
+	if c.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+		if err != nil {
+			return nil, fmt.Errorf("reading bus.tls.cert: %w", err)
+		}
+		out.Certificates = []tls.Certificate{pair}
+	}
+	return out, nil
+}
