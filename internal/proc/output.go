@@ -83,16 +83,15 @@ func readLines(f *os.File, offset int64, rest []byte, line func(string)) ([]byte
 	}
 }
 
-// recent keeps the last lines a child wrote, for an error message. It may be
-// used concurrently.
-type recent struct {
+// Recent keeps the last lines a child wrote. It may be used concurrently.
+type Recent struct {
 	mu    sync.Mutex
 	lines []string
 }
 
 const recentLines = 8
 
-func (r *recent) add(line string) {
+func (r *Recent) add(line string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.lines) == recentLines {
@@ -102,7 +101,8 @@ func (r *recent) add(line string) {
 	r.lines = append(r.lines, line)
 }
 
-func (r *recent) String() string {
+// String returns the last lines, joined by "; ".
+func (r *Recent) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return strings.Join(r.lines, "; ")

@@ -83,7 +83,7 @@ func (s *Store) Run(ctx context.Context) (err error) {
 	}
 	s.open = true
 	close(s.ready)
-	s.report()
+	s.scope.Set(component, obs.OK, "")
 	s.keep(ctx)
 
 	s.stop()

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/decodersring/decoder/internal/api/control"
+	"github.com/decodersring/decoder/internal/app"
+)
+
+// cli is every command and flag.
+type cli struct {
+	globals
+
+	Up       upCmd       `cmd:"" help:"Watch the network: start everything and stay."`
+	Replay   replayCmd   `cmd:"" help:"Send captures through the sensor."`
+	Search   searchCmd   `cmd:"" help:"Find events."`
+	Alerts   alertsCmd   `cmd:"" help:"Look through alerts: list, show, archive, escalate, note."`
+	Inbox    inboxCmd    `cmd:"" help:"The view that alerts are triaged in."`
+	Topics   topicsCmd   `cmd:"" help:"The topics of the log."`
+	Groups   groupsCmd   `cmd:"" help:"The consumer groups of the log and how far they are behind."`
+	Tail     tailCmd     `cmd:"" help:"Print the records of a topic."`
+	Rules    rulesCmd    `cmd:"" help:"The sensor's rules: update, list, enable, disable."`
+	Config   configCmd   `cmd:"" help:"The configuration: check, print."`
+	Doctor   doctorCmd   `cmd:"" help:"Say what is missing or wrong, and how to mend it."`
+	Selftest selftestCmd `cmd:"" help:"Make a harmless exchange that must raise an alert."`
+	Password passwordCmd `cmd:"" help:"Set a user's password for the browser page."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+}
+
+// globals are the flags of every command.
+type globals struct {
+	Data       string `help:"Data folder (default: ${data_default})." placeholder:"DIR" env:"DECODER_DATA"`
+	ConfigFile string `name:"config" help:"Configuration file (default: decoder.yml in the data folder, then /etc/decoder/decoder.yml)." placeholder:"FILE" env:"DECODER_CONFIG"`
+}
+
+// dir is the data folder.
+func (g *globals) dir() string {
+	if g.Data != "" {
+		return g.Data
+	}
+	return app.DefaultDataDir()
+}
+
+func (g *globals) config() (app.Config, error) {
+	c, _, err := app.LoadConfig(g.ConfigFile, g.dir())
+	return c, err
+}
+
+// instance reaches the instance on the data folder, or says how to start one.
+func (g *globals) instance(ctx context.Context) (*control.Client, error) {
+	c, err := control.Dial(ctx, g.dir())
+	if errors.Is(err, control.ErrNoInstance) {
+		return nil, fmt.Errorf("no instance runs on %s; start one with: decoder up --data %s", g.dir(), g.dir())
+	}
+	return c, err
+}
+
+// instanceOr reaches the instance on the data folder, or starts the parts
+// named in this process. stop ends what was started.
+func (g *globals) instanceOr(ctx context.Context, parts app.Parts, io streams) (c *control.Client, stop func() error, err error) {
+	c, err = control.Dial(ctx, g.dir())
+	if err == nil {
+		return c, c.Close, nil
+	}
+	if !errors.Is(err, control.ErrNoInstance) {
+		return nil, nil, err
+	}
+	conf, err := g.config()
+	if err != nil {
+		return nil, nil, err
+	}
+	conf.Log.Level = "warn"
+	local, err := app.New(app.Options{Data: g.dir(), Config: conf, Parts: parts, Version: version, Stderr: io.err})
+	if err != nil {
+		return nil, nil, err
+	}
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() { done <- local.Run(running) }()
+	end := func() error { cancel(); return <-done }
+	select {
+	case <-local.Ready():
+	case err := <-done:
+		cancel()
+		return nil, nil, err
+	case <-ctx.Done():
+		return nil, nil, errors.Join(ctx.Err(), end())
+	}
+	if c, err = control.Dial(ctx, g.dir()); err != nil {
+		return nil, nil, errors.Join(err, end())
+	}
+	return c, func() error { return errors.Join(c.Close(), end()) }, nil
+}

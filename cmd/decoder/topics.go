@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/decodersring/decoder/internal/api"
+	"github.com/decodersring/decoder/internal/config"
+)
+
+type topicsCmd struct {
+	JSON bool `help:"One topic a line."`
+}
+
+func (c *topicsCmd) Run(ctx context.Context, g *globals, io streams) error {
+	client, err := g.instance(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	topics, err := client.Topics(ctx)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, t := range topics {
+		if c.JSON {
+			if err := printJSON(io.out, t); err != nil {
+				return err
+			}
+			continue
+		}
+		var records, bytes int64
+		for _, p := range t.Partitions {
+			records += p.Next - p.First
+			bytes += p.Bytes
+		}
+		rows = append(rows, []string{t.Name, number(len(t.Partitions)), number(records), config.Size(bytes).String(), retention(t.Retention)})
+	}
+	if c.JSON {
+		return nil
+	}
+	return table(io.out, "TOPIC PARTITIONS RECORDS BYTES RETENTION", rows)
+}
+
+func retention(d time.Duration) string {
+	if d <= 0 {
+		return "no limit"
+	}
+	return config.Duration(d).String()
+}
+
+type groupsCmd struct {
+	JSON bool `help:"One group a line, with its partitions."`
+}
+
+func (c *groupsCmd) Run(ctx context.Context, g *globals, io streams) error {
+	client, err := g.instance(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	groups, err := client.Groups(ctx)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, grp := range groups {
+		if c.JSON {
+			if err := printJSON(io.out, grp); err != nil {
+				return err
+			}
+			continue
+		}
+		rows = append(rows, []string{grp.Name, grp.State, number(len(grp.Members)), number(grp.Lag), age(time.Duration(grp.LagSeconds * float64(time.Second)))})
+	}
+	if c.JSON {
+		return nil
+	}
+	return table(io.out, "GROUP STATE MEMBERS LAG BEHIND", rows)
+}
+
+type tailCmd struct {
+	Topic  string `arg:"" help:"The topic."`
+	From   string `help:"first, next, an offset, -N for the last N of each partition, or a time." default:"-10"`
+	Limit  int    `help:"At most so many records, 0 for all." default:"0"`
+	Follow bool   `short:"f" help:"Go on at the end of the log until interrupted."`
+	JSON   bool   `help:"One record a line, with partition, offset, key and headers."`
+}
+
+func (c *tailCmd) Run(ctx context.Context, g *globals, io streams) error {
+	client, err := g.instance(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	err = client.Tail(ctx, api.Tail{Topic: c.Topic, From: c.From, Limit: c.Limit, Follow: c.Follow}, func(r api.Record) error {
+		if c.JSON {
+			return printJSON(io.out, r)
+		}
+		_, err := fmt.Fprintf(io.out, "%s\n", clean(string(r.Value)))
+		return err
+	})
+	if ctx.Err() != nil && c.Follow {
+		return nil // interrupted, as it is meant to end
+	}
+	return asUsage(err)
+}
