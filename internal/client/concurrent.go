@@ -26,31 +26,54 @@ func (p *partition) concurrent() {
 	}
 }
 
-// task handles one record with a slot, which it gives up while it waits.
+// task handles one record with a slot, which it gives up while it waits and
+// once the handler is done: what it waits for then is the log.
 func (p *partition) task(r *bus.Record, e *entry) {
-	began := time.Now()
-	held := true
-	release := func() {
-		if held {
-			held = false
-			<-p.c.slots
-		}
-	}
-	defer release()
 	out := p.c.outputs.Get().(*Output)
 	defer p.c.outputs.Put(out)
-	ended := false
-	w := waits{begin: release, end: func() {
-		if held = p.slot(); !held {
-			ended = true
-		}
-	}}
-	if p.alone(r, out, w) && !ended && p.ctx.Err() == nil {
-		p.c.metrics.handled(1, time.Since(began))
+	s := &turn{p: p, held: true}
+	defer s.release()
+	if p.tasked(r, out, s) && !s.ended && p.ctx.Err() == nil {
 		e.release()
 		return
 	}
 	e.leave(0)
+}
+
+func (p *partition) tasked(r *bus.Record, out *Output, s *turn) bool {
+	began := time.Now()
+	w := waits{begin: s.release, end: s.take}
+	var it item
+	mine, ok := p.loaded(&it, r)
+	if !ok || !mine {
+		return ok
+	}
+	outputs, ok := p.settle(&it, out, w)
+	s.release()
+	if !ok || s.ended {
+		return false
+	}
+	p.c.metrics.handled(1, time.Since(began))
+	return p.acknowledged(&it, outputs, noWaits)
+}
+
+// turn is a record's hold on one of the client's slots.
+type turn struct {
+	p     *partition
+	held  bool
+	ended bool // the partition has ended while a slot was waited for
+}
+
+func (s *turn) release() {
+	if s.held {
+		s.held = false
+		<-s.p.c.slots
+	}
+}
+
+func (s *turn) take() {
+	s.held = s.p.slot()
+	s.ended = !s.held
 }
 
 // slot takes one of the client's slots.
