@@ -28,6 +28,9 @@ type Meta struct {
 	Topic     string
 	Partition int32
 	Offset    int64
+	// Format is how the line is to be read where it does not say itself: the
+	// header decoder-format.
+	Format string
 	// Index counts the events of one record, for formats that have several.
 	Index int
 	// Time is the record's on the log, for formats whose lines have none.

@@ -20,6 +20,9 @@ const (
 	// HeaderCapture names the capture a record was replayed from. What carries
 	// it is stored where the age limit does not reach it.
 	HeaderCapture = "decoder-capture"
+	// HeaderFormat says how a line is to be read that does not say it itself:
+	// of a line of Zeek's TSV, the header of its log, lines that begin with #.
+	HeaderFormat = "decoder-format"
 	// HeaderID is the id of the document in the record's value.
 	HeaderID = "decoder-id"
 	// HeaderTime is the document's @timestamp in RFC 3339 with nanoseconds.

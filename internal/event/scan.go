@@ -285,3 +285,9 @@ func scanScalar(b []byte, i int) (v span, next int, why reason) {
 	}
 	return v, v.end, why
 }
+
+// IsNumber says whether b is a JSON number and nothing else.
+func IsNumber(b []byte) bool {
+	end, why := scanNumber(b, 0)
+	return why == 0 && end == len(b)
+}

@@ -221,3 +221,15 @@ func (a As) String() string {
 func (r Related) String() string {
 	return [...]string{"", "related.ip", "related.hosts", "related.hash", "related.user"}[r]
 }
+
+// StringArray is strings as a JSON array.
+func StringArray(values []string) string {
+	out := []byte{'['}
+	for i, v := range values {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = event.AppendString(out, []byte(v))
+	}
+	return string(append(out, ']'))
+}

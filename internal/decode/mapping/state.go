@@ -219,6 +219,12 @@ func (s *State) PutSub(f event.Field, l event.Leaf, start, end int) {
 	s.Doc.PutLeaf(f, l)
 }
 
+// Has says whether the document has the field of that name.
+func (s *State) Has(name string) bool {
+	f, ok := s.table.Layout.Field(name)
+	return ok && s.Doc.Has(f)
+}
+
 // Elements starts to walk the array that the leaf is.
 func (s *State) Elements(l event.Leaf) *event.Elements {
 	s.elements.Reset(s.Line, int(l.Start))

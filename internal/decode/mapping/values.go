@@ -180,3 +180,25 @@ func (s *State) putKeywords(f event.Field, l event.Leaf) bool {
 	s.Doc.PutLeaf(f, l)
 	return true
 }
+
+// PutSum gives the field the sum of two others, if at least one is there.
+func (s *State) PutSum(f, a, b event.Field) {
+	if !s.Doc.Has(a) && !s.Doc.Has(b) {
+		return
+	}
+	s.PutInt(f, number(s.Doc.Value(a))+number(s.Doc.Value(b)))
+}
+
+// number is the value of an integer of at most 18 digits.
+func number(b []byte) (n int64) {
+	negative := len(b) > 0 && b[0] == '-'
+	for _, c := range b {
+		if c-'0' <= 9 {
+			n = n*10 + int64(c-'0')
+		}
+	}
+	if negative {
+		n = -n
+	}
+	return n
+}

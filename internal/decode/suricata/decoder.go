@@ -130,15 +130,15 @@ func (d *Decoder) compileType(t eventType) *compiledType {
 	f := &d.fields
 	put(f.kind, quote(t.kind))
 	put(f.dataset, quote("suricata."+t.name))
-	put(f.typ, array(t.typ))
+	put(f.typ, mapping.StringArray(t.typ))
 	if t.category != nil {
-		put(f.category, array(t.category))
+		put(f.category, mapping.StringArray(t.category))
 	}
 	put(f.observerType, quote("ids"))
 	put(f.observerVendor, quote("OISF"))
 	put(f.observerProduct, quote("Suricata"))
 	c.protocol = d.table.Constant(quote(t.protocol))
-	c.allowed = d.table.Constant(array(append([]string{"allowed"}, t.typ...)))
-	c.blocked = d.table.Constant(array(append([]string{"denied"}, t.typ...)))
+	c.allowed = d.table.Constant(mapping.StringArray(append([]string{"allowed"}, t.typ...)))
+	c.blocked = d.table.Constant(mapping.StringArray(append([]string{"denied"}, t.typ...)))
 	return c
 }

@@ -107,11 +107,3 @@ func newPaths(t *mapping.Table) paths {
 }
 
 func quote(s string) string { return string(event.AppendString(nil, []byte(s))) }
-
-func array(values []string) string {
-	quoted := make([]string, len(values))
-	for i, v := range values {
-		quoted[i] = quote(v)
-	}
-	return "[" + strings.Join(quoted, ",") + "]"
-}

@@ -33,8 +33,8 @@ func (s *state) finishFlow() {
 	if s.flow != (counters{}) {
 		s.putCounters()
 	}
-	s.putSum(f.networkBytes, f.sourceBytes, f.destinationBytes)
-	s.putSum(f.networkPackets, f.sourcePackets, f.destinationPackets)
+	s.PutSum(f.networkBytes, f.sourceBytes, f.destinationBytes)
+	s.PutSum(f.networkPackets, f.sourcePackets, f.destinationPackets)
 	if !s.typ.flow {
 		return
 	}
@@ -82,26 +82,4 @@ func (s *state) putCounter(f event.Field, l event.Leaf) {
 	if l.Kind == event.Number {
 		s.Doc.PutLeaf(f, l)
 	}
-}
-
-// putSum adds up two fields, of which at least one must be there.
-func (s *state) putSum(f, a, b event.Field) {
-	if !s.Doc.Has(a) && !s.Doc.Has(b) {
-		return
-	}
-	s.PutInt(f, number(s.Doc.Value(a))+number(s.Doc.Value(b)))
-}
-
-// number is the value of an integer of at most 18 digits.
-func number(b []byte) (n int64) {
-	negative := len(b) > 0 && b[0] == '-'
-	for _, c := range b {
-		if c-'0' <= 9 {
-			n = n*10 + int64(c-'0')
-		}
-	}
-	if negative {
-		n = -n
-	}
-	return n
 }

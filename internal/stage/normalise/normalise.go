@@ -16,6 +16,7 @@ import (
 	"github.com/decodersring/decoder/internal/decode/jsonline"
 	"github.com/decodersring/decoder/internal/decode/suricata"
 	"github.com/decodersring/decoder/internal/decode/syslog"
+	"github.com/decodersring/decoder/internal/decode/zeek"
 	"github.com/decodersring/decoder/internal/event"
 	"github.com/decodersring/decoder/internal/fault"
 )
@@ -59,12 +60,16 @@ func New(o Options) (*Stage, error) {
 	if err != nil {
 		return nil, err
 	}
+	logs, err := zeek.New(zeek.Options{Home: o.Home})
+	if err != nil {
+		return nil, err
+	}
 	lines, err := syslog.New()
 	if err != nil {
 		return nil, err
 	}
 	return &Stage{
-		decoders: map[string]decoder{bus.TopicSuricata: eve, bus.TopicJSON: json, bus.TopicSyslog: lines},
+		decoders: map[string]decoder{bus.TopicSuricata: eve, bus.TopicZeek: logs, bus.TopicJSON: json, bus.TopicSyslog: lines},
 		buffers:  sync.Pool{New: func() any { return new([]byte) }},
 	}, nil
 }
@@ -89,10 +94,13 @@ func (s *Stage) Handle(_ context.Context, in *client.Record, out *client.Output)
 	defer s.buffers.Put(buf)
 	ev, err := d.Decode(in.Value, decode.Meta{
 		Origin: in.Origin, Topic: in.Topic, Partition: in.Partition, Offset: in.Offset,
-		Time: in.Timestamp, Capture: bus.Value(in.Record, event.HeaderCapture),
+		Time: in.Timestamp, Capture: bus.Value(in.Record, event.HeaderCapture), Format: bus.Value(in.Record, event.HeaderFormat),
 	}, (*buf)[:0])
 	if err != nil {
 		return err
+	}
+	if ev.JSON == nil {
+		return nil // a line that says something of others, as a log's header does
 	}
 	out.Emit(bus.TopicEvents, ev.Key, ev.JSON,
 		bus.Header{Key: event.HeaderID, Value: ev.ID}, bus.Header{Key: event.HeaderTime, Value: ev.Time})

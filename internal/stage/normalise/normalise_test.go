@@ -35,6 +35,7 @@ func TestRecordOfEachTopicBecomesAnEvent(t *testing.T) {
 			"10.0.0.2", "2026-03-02T07:15:30.104233Z", `"dataset":"suricata.flow"`},
 		{bus.TopicJSON, `{"@timestamp":"2026-03-01T00:00:00Z","source":{"ip":"10.0.0.3","port":"x"},"event":{"id":"forged","kind":"alert","dataset":"decoder.alert"},"decoder":{"alert":{"group":"forged"}}}`,
 			"10.0.0.3", "2026-03-01T00:00:00Z", `"json":{"source":{"port":"x"},"event":{"id":"forged","kind":"alert","dataset":"decoder.alert"},"decoder":{"alert":{"group":"forged"}}}`},
+		{bus.TopicZeek, `{"_path":"conn","ts":1772439330.5,"id.orig_h":"10.0.0.4"}`, "10.0.0.4", "2026-03-02T08:15:30.5Z", `"dataset":"zeek.conn"`},
 		{bus.TopicJSON, `{"a":1.50}`, "json", "2026-03-02T08:00:00.005Z", `"json":{"a":1.50}`},
 		{bus.TopicSyslog, "<165>1 2026-03-01T22:14:15.003Z host.example su 77 ID47 [x@1 a=\"b\"] failed \xff\n",
 			"host.example", "2026-03-01T22:14:15.003Z", `"message":"[x@1 a=\"b\"] failed ` + "\ufffd" + `"`},
@@ -84,5 +85,21 @@ func TestHandleAllocatesNothingOfItsOwn(t *testing.T) {
 		}
 	}); n > 0 {
 		t.Errorf("%v allocations a record", n)
+	}
+}
+
+func TestLineOfAHeaderGivesNoEvent(t *testing.T) {
+	out, err := client.TryFrom(t.Context(), newStage(t), record(bus.TopicZeek, "#fields\tts"))
+	if err != nil || len(out) != 0 {
+		t.Errorf("%d events, %v", len(out), err)
+	}
+}
+
+func TestHeaderSaysHowALineIsToBeRead(t *testing.T) {
+	in := record(bus.TopicZeek, "1772439330.5\t10.0.0.4")
+	in.Headers = append(in.Headers, bus.Header{Key: event.HeaderFormat, Value: []byte("#path\tconn\n#fields\tts\tid.orig_h\n#types\ttime\taddr\n")})
+	out, err := client.TryFrom(t.Context(), newStage(t), in)
+	if err != nil || len(out) != 1 || string(out[0].Key) != "10.0.0.4" {
+		t.Errorf("%d events, %v", len(out), err)
 	}
 }
