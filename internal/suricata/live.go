@@ -189,6 +189,7 @@ func (l *Live) once(ctx context.Context) (reason string, watched bool) {
 		return err.Error() + l.output.because(), adopted
 	}
 	l.log.Info("engine watches", "interface", l.opts.Config.Interface, "pid", p.ID().PID, "adopted", adopted)
+	l.output.takeErrors() // what it said while it started is no reason for its end
 	l.set(LiveWatching, "")
 	if l.opts.Watching != nil {
 		l.opts.Watching(adopted)

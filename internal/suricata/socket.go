@@ -28,6 +28,9 @@ type Client struct {
 // maxAnswer bounds one answer of the engine; dump-counters gives 20 KB.
 const maxAnswer = 8 << 20
 
+// commandLimit is how long one request may take.
+const commandLimit = time.Minute
+
 // Dial connects to the command socket and agrees on the protocol's version.
 func Dial(ctx context.Context, path string) (*Client, error) {
 	var d net.Dialer
@@ -58,7 +61,8 @@ func (e *RefusedError) Error() string {
 
 // Do sends a command and returns the answer's message. A command the engine
 // does not do gives a *RefusedError. After any other error the client must be
-// closed. A ctx without a deadline is given one of 10 s.
+// closed. A ctx without a deadline is given one of a minute: between two
+// captures the engine answers only when it has put the first away.
 func (c *Client) Do(ctx context.Context, command string, arguments any) (json.RawMessage, error) {
 	request := map[string]any{"command": command}
 	if arguments != nil {
@@ -84,7 +88,7 @@ func (c *Client) exchange(ctx context.Context, request any) (json.RawMessage, er
 	defer c.mu.Unlock()
 	if _, has := ctx.Deadline(); !has {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, 10*time.Second)
+		ctx, cancel = context.WithTimeout(ctx, commandLimit)
 		defer cancel()
 	}
 	deadline, _ := ctx.Deadline()

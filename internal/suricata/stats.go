@@ -10,12 +10,12 @@ import (
 // Stats are the counters of an engine that say whether it sees all there is.
 // They count from the engine's start.
 type Stats struct {
-	Uptime        int64 // seconds
-	Packets       int64 // captured
-	KernelDrops   int64 // packets the kernel had no room for
-	DecoderErrors int64 // packets that are not what they claim to be
-	MemcapHits    int64 // times a flow, segment or transaction was left out for lack of memory
-	Alerts        int64
+	Uptime        int64 `json:"uptime"`         // seconds
+	Packets       int64 `json:"packets"`        // captured
+	KernelDrops   int64 `json:"kernel_drops"`   // packets the kernel had no room for
+	DecoderErrors int64 `json:"decoder_errors"` // packets that are not what they claim to be
+	MemcapHits    int64 `json:"memcap_hits"`    // times a flow, segment or transaction was left out for lack of memory
+	Alerts        int64 `json:"alerts"`
 }
 
 // ParseStats reads an EVE line of event_type stats.

@@ -164,6 +164,12 @@ func newLab(t *testing.T) *lab {
 	l.a, l.b = fmt.Sprintf("decoder-%d-a", os.Getpid()), fmt.Sprintf("decoder-%d-b", os.Getpid())
 	l.log = &fileLog{path: filepath.Join(l.dir, "log")}
 	t.Cleanup(func() {
+		// An engine outlives its program, and so a test that failed.
+		if r, err := proc.ReadRecord(filepath.Join(l.dir, "sensor", "engine.pid")); err == nil {
+			if p, alive := proc.Adopt(r.Identity, "", nil); alive {
+				p.Kill()
+			}
+		}
 		for _, ns := range []string{l.a, l.b} {
 			_, _ = proc.Run(context.Background(), proc.Command{Path: "ip", Args: []string{"netns", "del", ns}})
 		}
