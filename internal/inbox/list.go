@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -179,7 +180,31 @@ func (v *Inbox) hidden(ctx context.Context, byState, all where) (uint64, error) 
 	return n, nil
 }
 
+// counted are the counts as of a version of the view.
+type counted struct {
+	version uint64
+	counts  Counts
+}
+
+// counts counts anew only when the view has changed since it did last: every
+// page that is open asks, and the inbox may be large.
 func (v *Inbox) counts(ctx context.Context) (Counts, error) {
+	version := v.news.version.Load()
+	if c := v.counted.Load(); c != nil && c.version == version {
+		out := c.counts
+		out.Open = maps.Clone(out.Open)
+		return out, nil
+	}
+	c, err := v.count(ctx)
+	if err == nil {
+		kept := c
+		kept.Open = maps.Clone(c.Open)
+		v.counted.Store(&counted{version, kept})
+	}
+	return c, err
+}
+
+func (v *Inbox) count(ctx context.Context) (Counts, error) {
 	c := Counts{Open: map[string]uint64{}}
 	err := each(ctx, v.db.Read(), func(rows *sql.Rows) error {
 		var s State

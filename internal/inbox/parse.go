@@ -35,6 +35,7 @@ type alert struct {
 	score     float64
 	rev       int
 	json      []byte
+	doc       document // the same, read
 }
 
 // document is the part of an alert that the view reads: ECS and decoder.alert.
@@ -122,14 +123,14 @@ func (w words) first() string {
 
 // parseAlert reads a record of alerts or email_alert. Its error is the
 // record's own fault.
-func parseAlert(r *bus.Record) (alert, error) {
+func parseAlert(r *bus.Record) (*alert, error) {
 	d, err := parseDocument(r.Value)
 	if err != nil {
-		return alert{}, err
+		return nil, err
 	}
-	a := alert{
+	a := &alert{
 		id: d.Event.ID, group: d.Decoder.Alert.Group, time: d.Time, rev: d.Decoder.Alert.Revision,
-		severity: d.severity(), score: d.Decoder.Alert.Score, json: r.Value,
+		severity: d.severity(), score: d.Decoder.Alert.Score, json: r.Value, doc: d,
 	}
 	switch {
 	case a.id == "" || len(a.id) > maxKey:

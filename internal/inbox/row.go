@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -24,21 +25,38 @@ type row struct {
 	sensor, rule, capture string
 	ends                  [2]Endpoint
 	words                 string
+	doc                   docRank // of the document shown
 
-	again  bool // aggregates must be taken from the rows
+	fresh  bool // not in the database yet
+	again  bool // everything must be taken from the rows
 	triage bool // state must be taken from the changes
-	redoc  bool // the document shown may be another
+}
+
+// docRank orders a group's documents: the highest is shown. Its zero value is
+// below every other.
+type docRank struct {
+	rev, off int64
+	topic    string
+	part     int32
+}
+
+func (d docRank) below(o docRank) bool {
+	if d.topic == "" || o.topic == "" {
+		return d.topic == ""
+	}
+	return cmp.Or(cmp.Compare(d.rev, o.rev), cmp.Compare(d.off, o.off), cmp.Compare(d.topic, o.topic), cmp.Compare(d.part, o.part)) < 0
 }
 
 const columns = `g, key, count, first, last, severity, score, rev, state, seen, starred, notes, changed,
-	kind, title, sensor, rule, capture, ends, words`
+	kind, title, sensor, rule, capture, ends, words, doc_rev, doc_off, doc_topic, doc_part`
 
 type scanner interface{ Scan(...any) error }
 
 func scan(s scanner, r *row) error {
 	var seen, ends []byte
 	if err := s.Scan(&r.g, &r.key, &r.count, &r.first, &r.last, &r.severity, &r.score, &r.rev, &r.state, &seen,
-		&r.starred, &r.notes, &r.changed, &r.kind, &r.title, &r.sensor, &r.rule, &r.capture, &ends, &r.words); err != nil {
+		&r.starred, &r.notes, &r.changed, &r.kind, &r.title, &r.sensor, &r.rule, &r.capture, &ends, &r.words,
+		&r.doc.rev, &r.doc.off, &r.doc.topic, &r.doc.part); err != nil {
 		return err
 	}
 	if err := errors.Join(json.Unmarshal(seen, &r.seen), json.Unmarshal(ends, &r.ends)); err != nil {
@@ -63,7 +81,7 @@ func (r *row) group() Group {
 func unixNano(n int64) time.Time { return time.Unix(0, n).UTC() }
 
 // add counts an alert that is no duplicate.
-func (r *row) add(a alert, at Position) {
+func (r *row) add(a *alert, at Position) {
 	if r.state == StateArchived && !covers(r.seen, at) {
 		r.state = StateNew
 	}
@@ -97,7 +115,7 @@ func (r *row) settle(ctx context.Context, q *queries) error {
 			return err
 		}
 	}
-	if r.redoc || r.again {
+	if r.again {
 		if err := r.redocument(ctx, q); err != nil {
 			return err
 		}
@@ -159,8 +177,10 @@ func (r *row) replayChanges(ctx context.Context, q *queries) error {
 // redocument takes what is shown from the last document of the group.
 func (r *row) redocument(ctx context.Context, q *queries) error {
 	var b []byte
-	err := q.one(ctx, "SELECT json FROM doc WHERE g = ? ORDER BY rev DESC, off DESC, topic DESC, part DESC LIMIT 1", r.g).Scan(&b)
+	err := q.one(ctx, "SELECT json, rev, off, topic, part FROM doc WHERE g = ? ORDER BY rev DESC, off DESC, topic DESC, part DESC LIMIT 1", r.g).
+		Scan(&b, &r.doc.rev, &r.doc.off, &r.doc.topic, &r.doc.part)
 	if errors.Is(err, sql.ErrNoRows) {
+		r.doc = docRank{}
 		return nil // no alert is left, so nothing is shown
 	}
 	if err != nil {
@@ -193,8 +213,15 @@ func (r *row) save(ctx context.Context, q *queries) error {
 	if err != nil {
 		return fmt.Errorf("encoding group: %w", err)
 	}
-	return q.exec(ctx, `UPDATE grp SET count = ?, first = ?, last = ?, severity = ?, score = ?, rev = ?, state = ?, seen = ?,
-		starred = ?, notes = ?, changed = ?, kind = ?, title = ?, sensor = ?, rule = ?, capture = ?, ends = ?, words = ? WHERE g = ?`,
-		r.count, r.first, r.last, r.severity, r.score, r.rev, r.state, string(seen), r.starred, r.notes, r.changed,
-		r.kind, r.title, r.sensor, r.rule, r.capture, string(ends), r.words, r.g)
+	text := `UPDATE grp SET count = ?, first = ?, last = ?, severity = ?, score = ?, rev = ?, state = ?, seen = ?,
+		starred = ?, notes = ?, changed = ?, kind = ?, title = ?, sensor = ?, rule = ?, capture = ?, ends = ?, words = ?,
+		doc_rev = ?, doc_off = ?, doc_topic = ?, doc_part = ? WHERE g = ? AND key = ?`
+	if r.fresh {
+		text = `INSERT INTO grp(count, first, last, severity, score, rev, state, seen, starred, notes, changed, kind, title,
+			sensor, rule, capture, ends, words, doc_rev, doc_off, doc_topic, doc_part, g, key)
+			VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	}
+	return q.exec(ctx, text, r.count, r.first, r.last, r.severity, r.score, r.rev, r.state, string(seen),
+		r.starred, r.notes, r.changed, r.kind, r.title, r.sensor, r.rule, r.capture, string(ends), r.words,
+		r.doc.rev, r.doc.off, r.doc.topic, r.doc.part, r.g, r.key)
 }

@@ -46,7 +46,8 @@ func Schema() state.Schema {
 				state TEXT NOT NULL, seen TEXT NOT NULL, starred INTEGER NOT NULL,
 				notes INTEGER NOT NULL, changed INTEGER NOT NULL,
 				kind TEXT NOT NULL, title TEXT NOT NULL, sensor TEXT NOT NULL, rule TEXT NOT NULL, capture TEXT NOT NULL,
-				ends TEXT NOT NULL, words TEXT NOT NULL
+				ends TEXT NOT NULL, words TEXT NOT NULL,
+				doc_rev INTEGER NOT NULL, doc_off INTEGER NOT NULL, doc_topic TEXT NOT NULL, doc_part INTEGER NOT NULL
 			) STRICT;
 			CREATE INDEX grp_last ON grp(state, last, key) WHERE count > 0;
 			CREATE INDEX grp_all ON grp(last, key) WHERE count > 0;

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +30,7 @@ type Inbox struct {
 	metrics metrics
 	news    news
 	now     func() time.Time
+	counted atomic.Pointer[counted]
 
 	mu      sync.Mutex
 	checked bool
@@ -187,8 +189,9 @@ func (v *Inbox) Watch() (<-chan struct{}, func()) { return v.news.watch() }
 
 // news tells watchers that something has changed.
 type news struct {
-	mu  sync.Mutex
-	all map[chan struct{}]bool
+	version atomic.Uint64 // grows with every change, after it
+	mu      sync.Mutex
+	all     map[chan struct{}]bool
 }
 
 func (n *news) watch() (<-chan struct{}, func()) {
@@ -207,6 +210,7 @@ func (n *news) watch() (<-chan struct{}, func()) {
 }
 
 func (n *news) tell() {
+	n.version.Add(1)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for c := range n.all {

@@ -60,6 +60,7 @@ type applying struct {
 	byID   map[int64]*row
 	docs   map[docKey]docValue
 	next   map[bus.Partition]int64 // the places as they will be
+	last   int64                   // highest number of a group
 }
 
 type docKey struct {
@@ -133,7 +134,7 @@ func (q *queries) stored(ctx context.Context, p bus.Partition) (next int64, know
 	return next, true, nil
 }
 
-func (b *applying) alert(ctx context.Context, at Position, a alert) error {
+func (b *applying) alert(ctx context.Context, at Position, a *alert) error {
 	g, err := b.group(ctx, a.group)
 	if err != nil {
 		return err
@@ -158,7 +159,10 @@ func (b *applying) alert(ctx context.Context, at Position, a alert) error {
 	if d, ok := b.docs[key]; !ok || d.off < at.Offset {
 		b.docs[key] = docValue{at.Offset, a.json}
 	}
-	g.redoc = true
+	if rank := (docRank{int64(a.rev), at.Offset, at.Topic, at.Partition}); g.doc.below(rank) {
+		g.doc = rank
+		a.doc.shown(g)
+	}
 	if !dup {
 		g.add(a, at)
 	}
@@ -217,15 +221,26 @@ func (b *applying) group(ctx context.Context, key string) (*row, error) {
 	r := &row{key: key, state: StateNew}
 	err := scan(b.one(ctx, "SELECT "+columns+" FROM grp WHERE key = ?", key), r)
 	if errors.Is(err, sql.ErrNoRows) {
-		err = b.one(ctx, `INSERT INTO grp(key, count, first, last, severity, score, rev, state, seen, starred, notes, changed,
-			kind, title, sensor, rule, capture, ends, words)
-			VALUES(?, 0, 0, 0, 0, 0, 0, 'new', 'null', 0, 0, 0, '', '', '', '', '', '[{},{}]', '') RETURNING g`, key).Scan(&r.g)
+		r.fresh = true
+		r.g, err = b.number(ctx)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading group: %w", err)
 	}
 	b.groups[key], b.byID[r.g] = r, r
 	return r, nil
+}
+
+// number returns one that no group has. That of a group which is gone may come
+// again: nothing of it is left.
+func (b *applying) number(ctx context.Context) (int64, error) {
+	if b.last == 0 {
+		if err := b.one(ctx, "SELECT coalesce(max(g), 0) FROM grp").Scan(&b.last); err != nil {
+			return 0, err
+		}
+	}
+	b.last++
+	return b.last, nil
 }
 
 func (b *applying) groupByID(ctx context.Context, g int64) (*row, error) {

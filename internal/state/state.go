@@ -107,6 +107,7 @@ func dsn(path string, derived, readOnly bool) string {
 	v.Add("_pragma", "foreign_keys(on)")
 	v.Add("_pragma", "cache_size(-8000)")
 	v.Add("_pragma", "trusted_schema(off)")
+	v.Add("_pragma", "wal_autocheckpoint(4000)") // pages: 16 MiB
 	if derived {
 		v.Add("_pragma", "synchronous(normal)")
 	} else {
