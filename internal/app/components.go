@@ -2,7 +2,11 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/decodersring/decoder/internal/bus"
@@ -63,19 +67,45 @@ func (a *App) startLog(ctx context.Context) error {
 	}
 	listen := c.Listen.Host
 	if !a.options.Parts.Web {
-		listen = "" // for this process alone: any port
+		listen = "" // for this process alone
 	}
 	a.bus, err = bus.Open(ctx, bus.Config{
-		Dir: a.path("log"), Listen: listen, Budget: budget.log, Relaxed: c.Durability == "relaxed",
+		Dir: a.path("log"), Listen: listen, Advertise: c.Advertise, Budget: budget.log, MinFree: int64(a.options.Config.Disk.Free),
+		Relaxed: c.Durability == "relaxed",
 		Brokers: c.Brokers, TLS: tls, Replication: int16(c.Replication), Topics: topics,
 		SASL: bus.SASL{Mechanism: c.SASL.Mechanism, User: c.SASL.User, Password: c.SASL.Password.Reveal()},
 	}, a.scope("log"))
 	if err != nil {
 		return err
 	}
-	a.life.start("log", until(func() error { a.bus.Close(); return nil }))
+	a.life.start("log", func(ctx context.Context) error {
+		defer a.bus.Close()
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-a.bus.Failed():
+			return err
+		}
+	})
 	a.clients = client.NewRuntime(a.bus, a.scope("clients"))
-	a.info.Log = fmt.Sprintf("%v", a.bus.Brokers())
+	return a.tellLog()
+}
+
+// clientProperties is the name of the file that Kafka clients sign in with.
+const clientProperties = "client.properties"
+
+// tellLog says how other programs reach the log.
+func (a *App) tellLog() error {
+	if a.bus.Address() == "" {
+		a.info.Log = strings.Join(a.bus.Brokers(), ",")
+		return nil
+	}
+	link := a.path(clientProperties)
+	err := os.Symlink(filepath.Join("log", clientProperties), link)
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("placing %s: %w", clientProperties, err)
+	}
+	a.info.Log = "kcat -F " + link + " -L"
 	return nil
 }
 

@@ -50,6 +50,7 @@ type RulesConfig struct {
 // BusConfig is where the log is: embedded unless brokers are named.
 type BusConfig struct {
 	Listen      config.Address         `yaml:"listen"`
+	Advertise   string                 `yaml:"advertise"`  // host:port that clients are told, when it is not that of listen
 	Durability  string                 `yaml:"durability"` // durable, relaxed
 	Brokers     []string               `yaml:"brokers"`
 	TLS         TLSConfig              `yaml:"tls"`
@@ -64,11 +65,12 @@ type TopicConfig struct {
 	Partitions int             `yaml:"partitions"`
 }
 
-// TLSConfig is how to trust a cluster and be trusted by it.
+// TLSConfig is how a cluster and this program trust each other; of an embedded
+// log that other machines reach, its own certificate.
 type TLSConfig struct {
 	Enabled bool   `yaml:"enabled"`
 	CA      string `yaml:"ca"`   // file of PEM certificates; the system's when empty
-	Cert    string `yaml:"cert"` // file of the client's certificate
+	Cert    string `yaml:"cert"` // file of the certificate
 	Key     string `yaml:"key"`  // file of its key
 }
 
@@ -160,8 +162,8 @@ func (c LogConfig) Validate() error {
 // Validate checks where the log is.
 func (c BusConfig) Validate() error {
 	errs := []error{oneOf("durability", c.Durability, "durable", "relaxed"), oneOf("listen", c.Listen.Scheme, "tcp")}
-	if !c.Listen.Loopback() {
-		errs = append(errs, config.Fieldf("listen", "the embedded log listens on loopback only; for other machines use a Kafka cluster by bus.brokers"))
+	if !c.Listen.Loopback() && (!c.TLS.Enabled || c.TLS.Cert == "") {
+		errs = append(errs, config.Fieldf("listen", "other machines can reach %s, so the log needs bus.tls with enabled, cert and key", c.Listen))
 	}
 	for name, t := range c.Topics {
 		if bus.Lookup(name).Name == "" {

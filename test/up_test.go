@@ -1,0 +1,183 @@
+package test
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// kcat runs the field's command line client against an instance's log.
+func kcat(t *testing.T, data, stdin string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "kcat", append([]string{"-F", filepath.Join(data, "client.properties")}, args...)...)
+	cmd.Stdin = strings.NewReader(stdin)
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("kcat %s: %v\n%s", strings.Join(args, " "), err, &stderr)
+	}
+	return out.String()
+}
+
+const dnsLine = `{"timestamp":"2026-01-02T03:04:05.000006+0000","flow_id":1,"event_type":"dns","src_ip":"10.0.0.5","src_port":5353,"dest_ip":"10.0.0.1","dest_port":53,"proto":"UDP","dns":{"type":"query","id":7,"rrname":"needle.example","rrtype":"A"}}`
+
+// now is a timestamp that the store's age limit reaches.
+func now() string { return time.Now().UTC().Format("2006-01-02T15:04:05.000000+0000") }
+
+func fresh(line string) string {
+	return strings.Replace(line, "2026-01-02T03:04:05.000006+0000", now(), 1)
+}
+
+func TestAnyProducerIsASource(t *testing.T) {
+	need(t, "kcat")
+	data := t.TempDir()
+	i := up(t, data, "--no-capture")
+	if list := kcat(t, data, "", "-L"); !strings.Contains(list, `topic "suricata_ingest"`) {
+		t.Errorf("kcat does not list the topics:\n%s", list)
+	}
+	kcat(t, data, fresh(dnsLine)+"\n", "-P", "-t", "suricata_ingest")
+	await(t, "the event to be searchable", func() bool { return count(t, data, "dns.question.name:needle.example") == 1 })
+	if events := kcat(t, data, "", "-C", "-t", "events", "-o", "beginning", "-e", "-q"); !strings.Contains(events, "needle.example") {
+		t.Errorf("kcat does not read the event:\n%s", events)
+	}
+	i.terminate(t)
+}
+
+func TestMalformedLineBecomesADeadLetterAndTheNextIsHandled(t *testing.T) {
+	need(t, "kcat")
+	data := t.TempDir()
+	up(t, data, "--no-capture")
+	bad := []string{
+		`{"timestamp":"2026-01-02T03:04:05`,
+		`not json at all`,
+		"{\"timestamp\":\"" + now() + "\",\"event_type\":\"dns\",\"a\":\"\xff\xfe\"}",
+		`{}`,
+	}
+	for _, line := range bad {
+		kcat(t, data, line+"\n", "-P", "-t", "suricata_ingest", "-p", "0")
+	}
+	kcat(t, data, fresh(dnsLine)+"\n", "-P", "-t", "suricata_ingest", "-p", "0")
+	await(t, "the event behind the bad ones", func() bool { return count(t, data, "dns.question.name:needle.example") == 1 })
+	letters := must(t, data, "tail", "dead_normalise", "--from", "first")
+	for _, line := range []string{bad[0], bad[1]} {
+		if strings.Count(letters, line+"\n") != 1 {
+			t.Errorf("%q is not a dead letter, once and whole, in\n%s", line, letters)
+		}
+	}
+}
+
+func TestTenMegabyteLineIsHandledOrKept(t *testing.T) {
+	need(t, "kcat")
+	data := t.TempDir()
+	up(t, data, "--no-capture")
+	long := strings.Replace(fresh(dnsLine), `"id":7`, `"id":7,"filler":"`+strings.Repeat("x", 10<<20)+`"`, 1)
+	file := writeFile(t, t.TempDir(), "line", long)
+	kcat(t, data, "", "-P", "-t", "suricata_ingest", "-p", "0", "-X", "message.max.bytes=16000000", file)
+	kcat(t, data, strings.Replace(fresh(dnsLine), "needle", "next", 1)+"\n", "-P", "-t", "suricata_ingest", "-p", "0")
+	await(t, "the event behind the long one", func() bool { return count(t, data, "dns.question.name:next.example") == 1 })
+	kept := func() bool {
+		dead := len(must(t, data, "tail", "dead_normalise", "--from", "first")) + len(must(t, data, "tail", "dead_store", "--from", "first"))
+		return count(t, data, "dns.question.name:needle.example") == 1 || dead > 10<<20
+	}
+	await(t, "the long line, as an event or a dead letter", kept)
+}
+
+func TestSecondInstanceOnTheFolderIsRefused(t *testing.T) {
+	data := t.TempDir()
+	first := up(t, data, "--no-capture")
+	r := decoder(t, data, "up", "--no-capture", "--listen", "http://127.0.0.1:0", "--kafka", "tcp://127.0.0.1:0")
+	if r.code != 1 || !strings.Contains(r.stderr, "is in use by process") || !strings.Contains(r.stderr, "--data") {
+		t.Errorf("exit code %d:\n%s", r.code, r.stderr)
+	}
+	must(t, data, "topics") // the first goes on
+	first.terminate(t)
+}
+
+func TestPortInUseIsNamed(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	taken := l.Addr().String()
+	for flag, scheme := range map[string]string{"--listen": "http://", "--kafka": "tcp://"} {
+		args := []string{"up", "--no-capture", "--listen", "http://127.0.0.1:0", "--kafka", "tcp://127.0.0.1:0", flag, scheme + taken}
+		r := decoder(t, t.TempDir(), args...)
+		if r.code != 1 || !strings.Contains(r.stderr, taken) || !strings.Contains(r.stderr, "in use") {
+			t.Errorf("%s on a taken port: exit code %d\n%s", flag, r.code, r.stderr)
+		}
+	}
+}
+
+func TestCommandsWithoutAnInstanceSayHowToStartOne(t *testing.T) {
+	data := t.TempDir()
+	for _, command := range [][]string{
+		{"alerts"}, {"topics"}, {"groups"}, {"tail", "events"}, {"rules", "list"}, {"selftest"}, {"inbox", "rebuild"},
+	} {
+		r := decoder(t, data, command...)
+		if r.code != 1 || !strings.Contains(r.stderr, "decoder up") {
+			t.Errorf("decoder %s: exit code %d, %s", strings.Join(command, " "), r.code, r.stderr)
+		}
+	}
+}
+
+func TestWrongUsageAndConfigurationExitWithTwo(t *testing.T) {
+	data := t.TempDir()
+	wrong := writeFile(t, data, "wrong.yml", "sensr: {}\nlisten: nowhere\n")
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"nonsense"}, "nonsense"},
+		{[]string{"search", "--count", "source.ip:("}, "^"},
+		{[]string{"config", "check", wrong}, `wrong.yml:1:1: sensr: unknown setting, did you mean "sensor"?`},
+		{[]string{"config", "check", wrong}, "wrong.yml:2:9: listen:"},
+		{[]string{"up", "--config", wrong}, "wrong.yml:1:1"},
+		{[]string{"replay"}, "captures"},
+	} {
+		r := decoder(t, data, c.args...)
+		if r.code != 2 || !strings.Contains(r.stderr, c.want) {
+			t.Errorf("decoder %s: exit code %d, want 2 and %q in\n%s", strings.Join(c.args, " "), r.code, c.want, r.stderr)
+		}
+	}
+}
+
+func TestFilesOfTheDataFolderArePrivate(t *testing.T) {
+	data := t.TempDir()
+	up(t, data, "--no-capture")
+	for _, name := range []string{"control.sock", filepath.Join("log", "client.properties")} {
+		info, err := os.Stat(filepath.Join(data, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %o, want 600", name, info.Mode().Perm())
+		}
+	}
+}
+
+// TestNothingAcknowledgedIsLostAtTheEnd appends while the instance is told to
+// stop, and counts what was acknowledged.
+func TestNothingAcknowledgedIsLostAtTheEnd(t *testing.T) {
+	need(t, "kcat")
+	data := t.TempDir()
+	i := up(t, data, "--no-capture")
+	acknowledged := 0
+	for n := range 20 {
+		kcat(t, data, strings.Replace(fresh(dnsLine), "needle", "n"+strconv.Itoa(n), 1)+"\n", "-P", "-t", "suricata_ingest")
+		acknowledged++
+	}
+	i.terminate(t)
+	again := up(t, data, "--no-capture")
+	await(t, "what was acknowledged", func() bool { return count(t, data, "dns.question.name:*.example") >= uint64(acknowledged) })
+	if n := count(t, data, "dns.question.name:*.example"); n != uint64(acknowledged) {
+		t.Errorf("%d events, want %d", n, acknowledged)
+	}
+	again.terminate(t)
+}
