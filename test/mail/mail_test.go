@@ -26,7 +26,7 @@ func deliver(t *testing.T, port, first, last int) {
 			for n := range next {
 				deadline := time.Now().Add(60 * time.Second)
 				for {
-					err := deliverOne(port, n)
+					err := send(port, fmt.Sprintf("ada%d@example.net", n), letter(n))
 					if err == nil {
 						break
 					}
@@ -46,7 +46,8 @@ func deliver(t *testing.T, port, first, last int) {
 	wg.Wait()
 }
 
-func deliverOne(port, n int) error {
+// send hands one message to Postfix.
+func send(port int, from, text string) error {
 	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), 5*time.Second)
 	if err != nil {
 		return err
@@ -56,7 +57,7 @@ func deliverOne(port, n int) error {
 	if err := c.Hello("sender.example.net"); err != nil {
 		return err
 	}
-	return c.SendMail(fmt.Sprintf("ada%d@example.net", n), []string{"bob@example.test"}, strings.NewReader(letter(n)))
+	return c.SendMail(from, []string{"bob@example.test"}, strings.NewReader(text))
 }
 
 // letter is the n-th message: as different as mail is in the ways that ways of

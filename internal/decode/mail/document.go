@@ -218,6 +218,7 @@ type Auth struct {
 	Trusted  bool         `json:"trusted,omitempty"`
 	ServID   string       `json:"authserv_id,omitempty"`
 	Computed bool         `json:"computed,omitempty"`
+	Time     time.Time    `json:"time,omitzero"` // when it was computed
 }
 
 // IsZero reports whether nothing is known.

@@ -35,6 +35,16 @@ type Config struct {
 	// Body is how many bytes of a message's text stay in its document: 0 is
 	// DefaultBody, below 0 none. The checks of words read no more than that.
 	Body int
+	// Auth computes SPF, DKIM and DMARC where the border has not written its
+	// results; nil leaves them unknown. It waits for the DNS, so the stage
+	// should then run concurrently.
+	Auth Authenticator
+}
+
+// Authenticator computes what a message's authentication is worth. What it
+// returns stands in the document with its time.
+type Authenticator interface {
+	Check(ctx context.Context, raw []byte, doc *mail.Document) mail.Auth
 }
 
 // Stage implements client.Stage. It may be used concurrently.
@@ -64,7 +74,7 @@ func New(c Config, scope obs.Scope) *Stage {
 
 // Handle implements client.Stage. Only a record without any message is its
 // own fault: all else gives a document.
-func (s *Stage) Handle(_ context.Context, in *client.Record, out *client.Output) error {
+func (s *Stage) Handle(ctx context.Context, in *client.Record, out *client.Output) error {
 	raw, delivery, shape, err := mail.Unwrap(in.Value)
 	if err != nil {
 		return fault.NewPermanent("no_message", err)
@@ -79,6 +89,12 @@ func (s *Stage) Handle(_ context.Context, in *client.Record, out *client.Output)
 	doc := mail.Decode(raw, delivery, mail.Options{
 		Limits: s.config.Limits, Border: s.config.Border, Own: s.config.Own, Default: in.Timestamp.UTC(),
 	})
+	if s.config.Auth != nil && !doc.Mail.Auth.Trusted {
+		doc.Mail.Auth = s.config.Auth.Check(ctx, raw, doc)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
 	s.address(doc, in, shape)
 	value, err := json.Marshal(doc)
 	if err != nil {
