@@ -10,6 +10,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
 
+	"github.com/decodersring/decoder/internal/bookmark"
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/decode/mail"
 	"github.com/decodersring/decoder/internal/fault"
@@ -26,7 +27,7 @@ const (
 type box struct {
 	source *Source
 	name   string
-	mark   *message.Bookmark
+	mark   *bookmark.Bookmark
 	place  place
 }
 

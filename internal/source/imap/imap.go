@@ -23,6 +23,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/decodersring/decoder/internal/bookmark"
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/obs"
 	"github.com/decodersring/decoder/internal/source/message"
@@ -103,7 +104,7 @@ func (s *Source) Run(ctx context.Context) error {
 
 // mailbox reads one mailbox, and connects again when that ends.
 func (s *Source) mailbox(ctx context.Context, name string) {
-	b := &box{source: s, name: name, mark: message.NewBookmark(s.markFile(name))}
+	b := &box{source: s, name: name, mark: bookmark.New(s.markFile(name))}
 	component := "imap/" + s.config.Name + "/" + name
 	wait := time.Second
 	for {

@@ -25,6 +25,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/decodersring/decoder/internal/bookmark"
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/decode/mail"
 	"github.com/decodersring/decoder/internal/obs"
@@ -115,9 +116,9 @@ func (s *Source) watch(w *fsnotify.Watcher, p string) {
 	}
 }
 
-func (s *Source) mark(p string) *message.Bookmark {
+func (s *Source) mark(p string) *bookmark.Bookmark {
 	sum := sha256.Sum256([]byte(p))
-	return message.NewBookmark(filepath.Join(s.config.StateDir, "maildir-"+hex.EncodeToString(sum[:8])+".json"))
+	return bookmark.New(filepath.Join(s.config.StateDir, "maildir-"+hex.EncodeToString(sum[:8])+".json"))
 }
 
 // look reads what is new. again says when to look the next time, if sooner

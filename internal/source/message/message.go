@@ -1,6 +1,5 @@
 // Package message makes the record of a mail message that a source has
-// received, and keeps a source's place in what it reads. Every mail source
-// uses it. It does not know what is in a message.
+// received. Every mail source uses it. It does not know what is in a message.
 package message
 
 import (

@@ -1,4 +1,6 @@
-package message
+// Package bookmark keeps a component's place in a small file. It does not know
+// what the place is in.
+package bookmark
 
 import (
 	"encoding/json"
@@ -13,8 +15,8 @@ import (
 // the file holds the old value or the new one. It is not for concurrent use.
 type Bookmark struct{ path string }
 
-// NewBookmark returns the bookmark in the file. It does no I/O.
-func NewBookmark(path string) *Bookmark { return &Bookmark{path} }
+// New returns the bookmark in the file. It does no I/O.
+func New(path string) *Bookmark { return &Bookmark{path} }
 
 // Load reads the value; a file that is not there leaves v as it is.
 func (b *Bookmark) Load(v any) error {
