@@ -287,3 +287,15 @@ func (b *Bus) GroupMetadata(ctx context.Context, group string) (map[Partition]st
 	answer.Each(func(o kadm.OffsetResponse) { metadata[Partition{o.Topic, o.Partition}] = o.Metadata })
 	return metadata, nil
 }
+
+// SetCommitted sets where a group without members stands.
+func (b *Bus) SetCommitted(ctx context.Context, group string, at map[Partition]int64) error {
+	offsets := kadm.Offsets{}
+	for p, offset := range at {
+		offsets.AddOffset(p.Topic, p.Partition, offset, -1)
+	}
+	if err := b.admin.CommitAllOffsets(ctx, group, offsets); err != nil {
+		return fmt.Errorf("setting the offsets of group %s: %w", group, err)
+	}
+	return nil
+}

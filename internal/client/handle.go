@@ -145,7 +145,7 @@ func (p *partition) letter(it *item, err error) *bus.Record {
 	attempts := max(it.failed.Attempts, 1)
 	p.c.metrics.dead.WithLabelValues(p.c.code(e.Code)).Inc()
 	l := dead.Letter{
-		Client: p.c.spec.Name,
+		Client: p.c.spec.Dead,
 		Failure: dead.Failure{
 			Error: e.Err.Error(), Code: e.Code, Attempts: attempts,
 			First: it.failed.firstFailed(now), Last: now, Version: p.c.spec.Version,

@@ -21,8 +21,24 @@ type metrics struct {
 	dead       *prometheus.CounterVec
 	handler    prometheus.Histogram
 
+	all   []prometheus.Collector
 	mu    sync.Mutex
 	codes map[string]bool
+}
+
+func (m *metrics) register(collectors ...prometheus.Collector) {
+	m.all = append(m.all, collectors...)
+	m.scope.Register(collectors...)
+}
+
+// forget takes the client's metrics out of the registry.
+func (m *metrics) forget() {
+	if m.scope.Metrics == nil {
+		return
+	}
+	for _, c := range m.all {
+		m.scope.Metrics.Unregister(c)
+	}
 }
 
 // maxCodes bounds the label: a handler that makes codes up is cut short.
@@ -52,7 +68,7 @@ func newMetrics(spec Spec, scope obs.Scope) *metrics {
 		}),
 		codes: map[string]bool{},
 	}
-	scope.Register(m.recordsIn, m.bytesIn, m.recordsOut, m.bytesOut, m.retries, m.failures, m.dead, m.handler)
+	m.register(m.recordsIn, m.bytesIn, m.recordsOut, m.bytesOut, m.retries, m.failures, m.dead, m.handler)
 	return m
 }
 
@@ -62,7 +78,7 @@ func (m *metrics) observe(c *Client) {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "decoder_client_" + name, Help: help, ConstLabels: labels}, value)
 	}
-	m.scope.Register(
+	m.register(
 		gauge("in_flight_bytes", "Bytes read and not done with.", func() float64 { return float64(c.held()) }),
 		gauge("lag_records", "Records of this instance's partitions that are not committed.", func() float64 { return float64(c.Status().Lag) }),
 		gauge("lag_seconds", "Age of the oldest record read and not done with.", c.age),

@@ -65,7 +65,7 @@ func newClient(r *Runtime, spec Spec) *Client {
 		c.slots = make(chan struct{}, spec.Concurrency)
 	}
 	c.outputs.New = func() any { return c.output() }
-	for _, topic := range spec.Outputs {
+	for _, topic := range append([]string{bus.DeadTopic(spec.Dead).Name}, spec.Outputs...) {
 		c.limits[topic] = r.bus.MaxMessage(topic)
 	}
 	c.metrics.observe(c)
@@ -133,7 +133,7 @@ func (c *Client) prepare(ctx context.Context) error {
 	for _, name := range append(append([]string{}, c.spec.Inputs...), c.spec.Outputs...) {
 		topics = append(topics, bus.Lookup(name))
 	}
-	topics = append(topics, bus.DeadTopic(c.spec.Name))
+	topics = append(topics, bus.DeadTopic(c.spec.Dead))
 	for n := 0; ; n++ {
 		err := c.runtime.bus.Ensure(ctx, topics...)
 		if err == nil {

@@ -114,3 +114,14 @@ func (r *Runtime) Drain(ctx context.Context, name string) error {
 		}
 	}
 }
+
+// Forget takes a client that has ended out of the runtime, so that another may
+// bear its name.
+func (r *Runtime) Forget(c *Client) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.clients[c.spec.Name] == c {
+		delete(r.clients, c.spec.Name)
+	}
+	c.metrics.forget()
+}

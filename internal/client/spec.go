@@ -37,6 +37,7 @@ type Spec struct {
 	FlushEvery   time.Duration // between a Flusher's barriers; 0: 2 s
 
 	Group   string        // of consumers, instead of the default
+	Dead    string        // whose dead letters they are, instead of the name
 	Session time.Duration // after which a silent process is taken for dead; 0: 12 s
 }
 
@@ -74,6 +75,7 @@ func (s Spec) withDefaults() (Spec, error) {
 	set(&s.BatchBytes, 4<<20)
 	set(&s.FlushEvery, 2*time.Second)
 	set(&s.Group, "decoder-"+s.Name)
+	set(&s.Dead, s.Name)
 	return s, nil
 }
 

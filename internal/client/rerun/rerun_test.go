@@ -1,0 +1,133 @@
+package rerun_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/decodersring/decoder/internal/bus"
+	"github.com/decodersring/decoder/internal/bus/bustest"
+	"github.com/decodersring/decoder/internal/client"
+	"github.com/decodersring/decoder/internal/client/rerun"
+	"github.com/decodersring/decoder/internal/event"
+	"github.com/decodersring/decoder/internal/fault"
+	"github.com/decodersring/decoder/internal/obs"
+)
+
+// threshold is a stage that makes an alert of numbers at or above its least.
+type threshold struct {
+	least int
+	held  chan struct{} // nil, or Handle waits for it
+}
+
+func (s *threshold) Handle(ctx context.Context, in *client.Record, out *client.Output) error {
+	if s.held != nil {
+		select {
+		case <-s.held:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	var n int
+	if err := json.Unmarshal(in.Value, &n); err != nil {
+		return fault.NewPermanent("no_number", errors.New("no number"))
+	}
+	if n >= s.least {
+		id := event.ID(in.Origin, event.KindAlert, 0)
+		out.Emit(bus.TopicAlerts, in.Key, []byte(fmt.Sprintf(`{"event":{"id":%q},"n":%d}`, id, n)), bus.Header{Key: event.HeaderID, Value: []byte(id)})
+	}
+	return nil
+}
+
+func spec(s client.Stage) client.Spec {
+	return client.Spec{Name: "threshold", Inputs: []string{bus.TopicEvents}, Outputs: []string{bus.TopicAlerts}, Stage: s}
+}
+
+func TestARerunFindsWhatIsNewAndGoneAndTouchesNothingLive(t *testing.T) {
+	b := bustest.Open(t)
+	rt := client.NewRuntime(b, obs.Scope{})
+	live, err := rt.New(spec(&threshold{least: 50}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		if err := b.Append(t.Context(), &bus.Record{Topic: bus.TopicEvents, Key: []byte(fmt.Sprint(i % 7)), Value: []byte(fmt.Sprint(i))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Append(t.Context(), &bus.Record{Topic: bus.TopicEvents, Value: []byte("bad")}); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		if err := live.Run(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := rt.Drain(t.Context(), "threshold"); err != nil {
+		t.Fatal(err)
+	}
+	reruns := rerun.New(b, rt)
+	run, err := reruns.Begin(t.Context(), spec(&threshold{}), time.Now().Add(-time.Hour), "tester", "least 40")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What comes after the beginning is none of the run's.
+	if err := b.Append(t.Context(), &bus.Record{Topic: bus.TopicEvents, Value: []byte("99")}); err != nil {
+		t.Fatal(err)
+	}
+	liveAlerts := len(bustest.All(t, b, bus.TopicAlerts))
+
+	// It is interrupted at once, and continued.
+	interrupted, cancel := context.WithCancel(t.Context())
+	held := make(chan struct{})
+	ended := make(chan error, 1)
+	go func() { ended <- reruns.Continue(interrupted, run, spec(&threshold{least: 40, held: held})) }()
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+	if err := reruns.Continue(t.Context(), run, spec(&threshold{least: 40})); err != nil {
+		t.Fatal(err)
+	}
+	d, err := reruns.Compare(t.Context(), run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Same != 50 || len(d.New) != 10 || len(d.Gone) != 0 || d.Failed != 1 {
+		t.Errorf("difference %+v", d)
+	}
+	if n := len(bustest.All(t, b, bus.TopicAlerts)); n > liveAlerts+1 { // the live run has seen the later record
+		t.Errorf("%d live alerts, before %d", n, liveAlerts)
+	}
+	runs, err := reruns.List(t.Context())
+	if err != nil || len(runs) != 1 || runs[0].State != rerun.Done || runs[0].By != "tester" {
+		t.Errorf("runs %+v, %v", runs, err)
+	}
+	for _, r := range bustest.All(t, b, bus.TopicReruns) {
+		if bus.Value(r, rerun.HeaderLiveID) == "" {
+			continue
+		}
+		var document struct {
+			Event   struct{ ID string }
+			Decoder struct{ Rerun struct{ ID string } }
+		}
+		if err := json.Unmarshal(r.Value, &document); err != nil || document.Decoder.Rerun.ID != run.ID ||
+			document.Event.ID != bus.Value(r, event.HeaderID) || document.Event.ID == bus.Value(r, rerun.HeaderLiveID) {
+			t.Fatalf("document %s, %v", r.Value, err)
+		}
+	}
+
+	stricter, err := reruns.Begin(t.Context(), spec(&threshold{}), time.Time{}, "tester", "least 60")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := reruns.Continue(t.Context(), stricter, spec(&threshold{least: 60})); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = reruns.Compare(t.Context(), stricter); err != nil || len(d.Gone) != 10 || len(d.New) != 0 {
+		t.Errorf("difference %+v, %v", d, err)
+	}
+}
