@@ -40,8 +40,9 @@ const (
 	MAC                // a MAC address, as AA-BB-CC-DD-EE-FF
 	Hex                // bytes in hexadecimal with colons, without and in upper case
 	Keywords           // a string or an array of strings, as an array
-	Epoch              // seconds since 1970 as a number, or a time, in RFC 3339 and UTC
+	Epoch              // seconds since 1970, as a number or a string of it, or a time, in RFC 3339 and UTC
 	Seconds            // seconds as a number, in nanoseconds
+	Count              // a whole number, or a string of digits, as a number
 	Outcome            // true or false, as success or failure
 	Nothing            // adds to Related alone
 	Own                // the first of the source's own
@@ -142,7 +143,7 @@ func fits(r Rule) error {
 	if !ok {
 		return nil // reported with all other names
 	}
-	want := map[As]ecs.Type{Long: ecs.Long, Bool: ecs.Boolean, Address: ecs.IP, Time: ecs.Date, Epoch: ecs.Date, Seconds: ecs.Long}[r.As]
+	want := map[As]ecs.Type{Long: ecs.Long, Bool: ecs.Boolean, Address: ecs.IP, Time: ecs.Date, Epoch: ecs.Date, Seconds: ecs.Long, Count: ecs.Long}[r.As]
 	if want == "" {
 		want = ecs.Keyword
 	}
@@ -212,6 +213,7 @@ func (a As) String() string {
 		Keywords: "as an array",
 		Epoch:    "in RFC 3339 and UTC",
 		Seconds:  "in nanoseconds",
+		Count:    "as a number",
 		Outcome:  "success or failure",
 		Nothing:  "stays",
 	}[a]

@@ -172,6 +172,8 @@ func (s *State) put(as As, f event.Field, l event.Leaf) bool {
 		return s.putEpoch(f, l)
 	case Seconds:
 		return s.putSeconds(f, l)
+	case Count:
+		return s.putCount(f, l)
 	case Outcome:
 		return s.putOutcome(f, l)
 	}
@@ -235,6 +237,18 @@ func (s *State) Elements(l event.Leaf) *event.Elements {
 // without the braces of the outermost object.
 func (s *State) AppendRest(dst []byte) []byte {
 	return s.parser.AppendMembers(dst, s.Line, s.Rest)
+}
+
+// AppendLeaves appends those leaves of the line that keep says, as AppendRest
+// does. A name that repeats gives an array of its values.
+func (s *State) AppendLeaves(dst []byte, keep func(event.Leaf) bool) []byte {
+	s.Rest = s.Rest[:0]
+	for _, l := range s.leaves {
+		if keep(l) {
+			s.Rest = append(s.Rest, l)
+		}
+	}
+	return s.AppendRest(dst)
 }
 
 // finishRelated fills the fields of related.*.

@@ -39,8 +39,10 @@ func ParseTime(b []byte) (time.Time, bool) {
 // a time as PutTime does.
 func (s *State) putEpoch(f event.Field, l event.Leaf) bool {
 	if l.Kind == event.String {
-		_, ok := s.PutTime(f, l)
-		return ok
+		if _, ok := s.PutTime(f, l); ok {
+			return true
+		}
+		l.Kind = event.Number
 	}
 	seconds, nanos, decimals, ok := parseSeconds(l, s.Line)
 	const lastSecond = 253402300799 // of the year 9999

@@ -158,6 +158,17 @@ func (s *State) putHex(f event.Field, l event.Leaf) bool {
 	return true
 }
 
+func (s *State) putCount(f event.Field, l event.Leaf) bool {
+	if l.Kind == event.String && event.IsNumber(l.Bytes(s.Line)) {
+		l.Kind = event.Number
+	}
+	if !s.Integer(l) {
+		return false
+	}
+	s.Doc.PutLeaf(f, l)
+	return true
+}
+
 // putKeywords gives the field an array of strings.
 func (s *State) putKeywords(f event.Field, l event.Leaf) bool {
 	if l.Kind.IsString() {

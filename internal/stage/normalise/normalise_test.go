@@ -103,3 +103,16 @@ func TestHeaderSaysHowALineIsToBeRead(t *testing.T) {
 		t.Errorf("%d events, %v", len(out), err)
 	}
 }
+
+func TestEachRowOfASnapshotBecomesAnEvent(t *testing.T) {
+	in := record(bus.TopicOsquery, `{"name":"p","action":"snapshot","unixTime":"1772439330","hostIdentifier":"h","snapshot":[{"pid":"1"},{"pid":"2"}]}`)
+	out, err := client.TryFrom(t.Context(), newStage(t), in)
+	if err != nil || len(out) != 2 {
+		t.Fatalf("%d events, %v", len(out), err)
+	}
+	for i, r := range out {
+		if bus.Value(r, event.HeaderID) != event.ID("test:x:1", event.KindEvent, i) || string(r.Key) != "h" || !strings.Contains(string(r.Value), `"kind":"state"`) {
+			t.Errorf("event %d: %s %s", i, r.Headers, r.Value)
+		}
+	}
+}
