@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/decodersring/decoder/internal/atomicfile"
 )
 
 // Request says what to replay. Paths are absolute: a file is taken as a
@@ -106,7 +108,7 @@ func newID(now time.Time) string {
 }
 
 func writeJob(dir string, j Job) error {
-	return writeJSON(filepath.Join(dir, "job.json"), jobFile{Version: jobVersion, Job: j})
+	return atomicfile.WriteJSON(filepath.Join(dir, "job.json"), jobFile{Version: jobVersion, Job: j})
 }
 
 func readJob(dir string) (Job, error) {
@@ -123,39 +125,6 @@ func readJob(dir string) (Job, error) {
 		return Job{}, fmt.Errorf("reading a replay job %s: it is of version %d, written by a newer program; this one knows %d", path, f.Version, jobVersion)
 	}
 	return f.Job, nil
-}
-
-// writeJSON replaces a file durably: after it returns nil the new content
-// survives any end, before that the old one does.
-func writeJSON(path string, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	_, err = f.Write(append(b, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func readJSON(path string, v any) error {

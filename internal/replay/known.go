@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/decodersring/decoder/internal/atomicfile"
 )
 
 // account is what replaying a capture with a set of rules gave. It is kept,
@@ -74,10 +76,19 @@ func (r *Replayer) remember(m meta, found fed) error {
 	if err := os.MkdirAll(filepath.Join(r.opts.Dir, "known"), 0o700); err != nil {
 		return fmt.Errorf("keeping what a capture gave: %w", err)
 	}
-	return writeJSON(r.accountPath(m.Capture.SHA256, m.Rules), account{
+	return atomicfile.WriteJSON(r.accountPath(m.Capture.SHA256, m.Rules), account{
 		Round: m.Round, Lines: found.Lines, Packets: m.Capture.Packets, Events: found.Events, Alerts: found.Alerts,
 		Complete: m.Capture.Error == "" && found.Refused == 0,
 	})
+}
+
+// abandon keeps that a part of a capture was fed and the rest will not be: its
+// next replay is of another round.
+func (r *Replayer) abandon(m meta) error {
+	if err := os.MkdirAll(filepath.Join(r.opts.Dir, "known"), 0o700); err != nil {
+		return fmt.Errorf("keeping what a capture gave: %w", err)
+	}
+	return atomicfile.WriteJSON(r.accountPath(m.Capture.SHA256, m.Rules), account{Round: m.Round})
 }
 
 // recall is what feeding a known capture again would give.

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/decodersring/decoder/internal/atomicfile"
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/obs"
 	"github.com/decodersring/decoder/internal/suricata"
@@ -123,7 +124,7 @@ func (r *Replayer) Submit(ctx context.Context, q Request) (string, error) {
 		err = os.Rename(aside, dir)
 	}
 	if err == nil {
-		err = syncDir(filepath.Dir(dir))
+		err = atomicfile.SyncDir(filepath.Dir(dir))
 	}
 	if err != nil {
 		_ = os.RemoveAll(aside)

@@ -397,6 +397,34 @@ func TestCaptureWhoseEventsAreGoneIsReplayedUnderNewOrigins(t *testing.T) {
 	}
 }
 
+func TestACaptureCancelledHalfwayIsFedAnewUnderOtherOrigins(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.pcap")
+	writePcap(t, path, 1, 5000) // more than one batch
+	log := &fakeLog{}
+	begun := make(chan struct{})
+	log.onBatch = func(int) {
+		log.fail, log.onBatch = 1<<30, nil
+		close(begun)
+	}
+	r := newReplayer(t, t.TempDir(), log)
+	r.workers.find = fakeEngine(t)
+	start(t, r)
+	q := Request{Paths: []string{path}, Rules: []string{rulesFile(t)}}
+	id := submit(t, r, q)
+	<-begun
+	if err := r.Cancel(id); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, r, id)
+	log.mu.Lock()
+	part := len(log.origins)
+	log.fail = 0
+	log.mu.Unlock()
+	if j := wait(t, r, submit(t, r, q)); j.Failed() != 0 || part == 0 || len(log.origins) != part+5000 {
+		t.Errorf("%d origins, then %d: %+v", part, len(log.origins), j)
+	}
+}
+
 func TestANewerJobIsRefusedWithASentence(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "jobs", "x", "job.json"), []byte(`{"version":99,"id":"x"}`))

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/decodersring/decoder/internal/atomicfile"
 	"github.com/decodersring/decoder/internal/obs"
 	"github.com/decodersring/decoder/internal/suricata"
 )
@@ -165,7 +166,7 @@ func (r *Replayer) readCapture(ctx context.Context, id string, i int, rules suri
 	if err := r.readInto(ctx, id, run, &m, rules); err != nil {
 		return err
 	}
-	if err := writeJSON(filepath.Join(run, "meta.json"), m); err != nil {
+	if err := atomicfile.WriteJSON(filepath.Join(run, "meta.json"), m); err != nil {
 		return err
 	}
 	if err := syncFile(filepath.Join(run, "eve.json")); err != nil {
@@ -174,7 +175,7 @@ func (r *Replayer) readCapture(ctx context.Context, id string, i int, rules suri
 	if err := os.Rename(run, r.captureDir(id, i, "done")); err != nil {
 		return fmt.Errorf("marking a capture as read: %w", err)
 	}
-	return syncDir(r.jobDir(id))
+	return atomicfile.SyncDir(r.jobDir(id))
 }
 
 // readInto looks at the capture and has the engine read it. What is wrong with
@@ -321,6 +322,9 @@ func (r *Replayer) feedCapture(ctx context.Context, id string, i int) error {
 	if !m.Known {
 		var err error
 		if found, err = r.feed(ctx, dir, m); err != nil {
+			if context.Cause(ctx) == errCancelled {
+				err = errors.Join(err, r.abandon(m))
+			}
 			return err
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/decodersring/decoder/internal/atomicfile"
 )
 
 // List returns the rules that are in place, on or off, in order of their file,
@@ -96,7 +98,7 @@ func (s *Set) toggle(ctx context.Context, on bool, ids []int) error {
 	if err := s.relist(on, ids); err != nil {
 		return err
 	}
-	if err := replace(s.path("active", "decoder.rules"), out.Bytes()); err != nil {
+	if err := atomicfile.WriteDurable(s.path("active", "decoder.rules"), out.Bytes()); err != nil {
 		return err
 	}
 	if err := s.store(next); err != nil {
@@ -168,7 +170,7 @@ func (s *Set) edit(name string, change func([]string) []string) error {
 		return fmt.Errorf("editing %s: %w", name, err)
 	}
 	lines := strings.Split(strings.TrimRight(string(b), "\n"), "\n")
-	return replace(s.path(name), []byte(strings.Join(change(lines), "\n")+"\n"))
+	return atomicfile.WriteDurable(s.path(name), []byte(strings.Join(change(lines), "\n")+"\n"))
 }
 
 // listedID returns the signature id a list's line is for, as "2019401" or

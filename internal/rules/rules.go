@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/decodersring/decoder/internal/atomicfile"
 	"github.com/decodersring/decoder/internal/obs"
 	"github.com/decodersring/decoder/internal/suricata"
 )
@@ -141,10 +142,10 @@ func (s *Set) Prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := replace(s.path("builtin", "selftest.rules"), selftestRules); err != nil {
+	if err := atomicfile.WriteDurable(s.path("builtin", "selftest.rules"), selftestRules); err != nil {
 		return err
 	}
-	if err := replace(s.path("builtin", "starter.rules"), starterRules); err != nil {
+	if err := atomicfile.WriteDurable(s.path("builtin", "starter.rules"), starterRules); err != nil {
 		return err
 	}
 	if err := s.readState(); err != nil {
@@ -226,21 +227,5 @@ func writeOnce(path, text string) error {
 	if exists(path) {
 		return nil
 	}
-	return replace(path, []byte(text))
-}
-
-// replace writes a file so that a kill leaves the old or the new.
-func replace(path string, b []byte) error {
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	return nil
+	return atomicfile.WriteDurable(path, []byte(text))
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/decodersring/decoder/internal/atomicfile"
 	"github.com/decodersring/decoder/internal/obs"
 	"github.com/decodersring/decoder/internal/proc"
 	"github.com/decodersring/decoder/internal/suricata"
@@ -310,13 +310,13 @@ func (s *Set) activate(candidate string, next state) (changed bool, err error) {
 		return false, fmt.Errorf("putting rules in place: %w", err)
 	}
 	if c, err := os.ReadFile(filepath.Join(candidate, "classification.config")); err == nil && len(c) > 0 {
-		if err := replace(s.path("active", "classification.config"), c); err != nil {
+		if err := atomicfile.WriteDurable(s.path("active", "classification.config"), c); err != nil {
 			return false, err
 		}
 	}
 	before, _ := os.ReadFile(s.path("active", "decoder.rules"))
 	if changed = !bytes.Equal(before, b); changed {
-		if err := replace(s.path("active", "decoder.rules"), b); err != nil {
+		if err := atomicfile.WriteDurable(s.path("active", "decoder.rules"), b); err != nil {
 			return false, err
 		}
 	}
@@ -324,11 +324,7 @@ func (s *Set) activate(candidate string, next state) (changed bool, err error) {
 }
 
 func (s *Set) store(next state) error {
-	text, err := json.Marshal(next)
-	if err != nil {
-		return fmt.Errorf("storing the state of the rules: %w", err)
-	}
-	if err := replace(s.path("active", "state.json"), text); err != nil {
+	if err := atomicfile.WriteJSON(s.path("active", "state.json"), next); err != nil {
 		return err
 	}
 	s.mu.Lock()

@@ -3,13 +3,13 @@ package suricata
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"time"
 
+	"github.com/decodersring/decoder/internal/atomicfile"
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/event"
 	"github.com/decodersring/decoder/internal/source/batch"
@@ -40,18 +40,7 @@ func (w watch) write(path string) error {
 	if err != nil {
 		return fmt.Errorf("noting the watch: %w", err)
 	}
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("noting the watch: %w", err)
-	}
-	_, err = f.Write(append(b, '\n'))
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
-		return fmt.Errorf("noting the watch: %w", err)
-	}
-	return nil
+	return atomicfile.Write(path, append(b, '\n'))
 }
 
 // gap is a time in which nothing was watched.

@@ -8,9 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/decodersring/decoder/internal/atomicfile"
 )
 
 // entry is a file that is, or was, read.
@@ -67,33 +68,11 @@ func (b *bookmark) write(path string, durable bool) error {
 	if err != nil {
 		return fmt.Errorf("writing bookmark: %w", err)
 	}
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("writing bookmark: %w", err)
+	write := atomicfile.Write
+	if durable {
+		write = atomicfile.WriteDurable
 	}
-	_, err = f.Write(append(text, '\n'))
-	if durable && err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err == nil && durable {
-		err = syncDir(filepath.Dir(path))
-	}
-	if err != nil {
-		return fmt.Errorf("writing bookmark: %w", err)
-	}
-	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return write(path, append(text, '\n'))
 }
 
 // headMost is how much of a file its fingerprint covers at most.
