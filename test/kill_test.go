@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -133,4 +134,59 @@ func TestKilledDuringReplay(t *testing.T) {
 	must(t, data, "inbox", "rebuild")
 	await(t, "the rebuilt inbox", func() bool { return maps.Equal(inboxBefore, outcomeOf(t, data).Inbox) })
 	running.terminate(t)
+}
+
+// TestKilledWhileTailing kills the program at random moments while the EVE
+// file of another Suricata grows, also between the log's acknowledgement and
+// the note of it.
+func TestKilledWhileTailing(t *testing.T) {
+	data := t.TempDir()
+	eve := filepath.Join(t.TempDir(), "eve.json")
+	f, err := os.Create(eve)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	conf := writeFile(t, t.TempDir(), "decoder.yml", "sensor:\n  capture: false\n  eve: ["+eve+"]\n")
+	running := up(t, data, "--config", conf)
+
+	written := make(chan int)
+	stop := make(chan struct{})
+	go func() {
+		defer close(written)
+		for n := 0; ; n++ {
+			line := strings.Replace(fresh(dnsLine), "needle", "n"+strconv.Itoa(n), 1) + "\n"
+			if _, err := f.WriteString(line); err != nil {
+				t.Error(err)
+				return
+			}
+			select {
+			case <-stop:
+				written <- n + 1
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	for range kills() / 2 {
+		<-time.After(time.Duration(random.Int64N(int64(2 * time.Second)))) // any moment will do: that is the test
+		running.kill()
+		running = start(t, data, "--config", conf)
+	}
+	close(stop)
+	want := uint64(<-written)
+	running.awaitScreen(t)
+	await(t, "every line", func() bool { return count(t, data, "event.module:suricata") >= want })
+	running.terminate(t)
+	if n := count(t, data, "event.module:suricata"); n != want {
+		t.Errorf("%d events are searchable, %d lines were written", n, want)
+	}
+	for id, n := range ids(t, data, "event.module:suricata") {
+		if n != 1 {
+			t.Errorf("document %s is there %d times", id, n)
+		}
+	}
 }

@@ -128,6 +128,13 @@ type instance struct {
 func up(t *testing.T, data string, args ...string) *instance {
 	t.Helper()
 	i := start(t, data, args...)
+	i.awaitScreen(t)
+	return i
+}
+
+// awaitScreen returns when the instance has printed its start screen.
+func (i *instance) awaitScreen(t *testing.T) {
+	t.Helper()
 	select {
 	case <-i.screen:
 	case err := <-i.done:
@@ -135,14 +142,29 @@ func up(t *testing.T, data string, args ...string) *instance {
 	case <-time.After(hang):
 		t.Fatalf("decoder up does not start:\n%s", i.written())
 	}
-	return i
 }
 
 // start is up without waiting.
 func start(t *testing.T, data string, args ...string) *instance {
 	t.Helper()
-	args = append([]string{"up", "--data", data, "--listen", "http://127.0.0.1:0", "--kafka", "tcp://127.0.0.1:0"}, args...)
-	i := &instance{data: data, cmd: exec.Command(program(t), args...), screen: make(chan string), done: make(chan error, 1)}
+	return launch(t, data, append([]string{program(t)}, upArgs(data, args)...))
+}
+
+// upIn is up within a network namespace.
+func upIn(t *testing.T, ns, data string, args ...string) *instance {
+	t.Helper()
+	i := launch(t, data, append([]string{"ip", "netns", "exec", ns, program(t)}, upArgs(data, args)...))
+	i.awaitScreen(t)
+	return i
+}
+
+func upArgs(data string, args []string) []string {
+	return append([]string{"up", "--data", data, "--listen", "http://127.0.0.1:0", "--kafka", "tcp://127.0.0.1:0"}, args...)
+}
+
+func launch(t *testing.T, data string, command []string) *instance {
+	t.Helper()
+	i := &instance{data: data, cmd: exec.Command(command[0], command[1:]...), screen: make(chan string), done: make(chan error, 1)}
 	out, err := i.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

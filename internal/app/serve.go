@@ -45,6 +45,7 @@ func (a *App) startAPI(ctx context.Context) error {
 		deps.Log = a.bus
 		deps.Inbox = a.inbox
 		deps.Replays = a.replays
+		deps.SelfTest = selfTest{a}
 		deps.Sensors = a.watchers
 		deps.Rules = ruleSet{a.rules, a.rulesLoaded}
 	}
