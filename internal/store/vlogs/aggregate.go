@@ -1,13 +1,11 @@
 package vlogs
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/VictoriaMetrics/VictoriaLogs/lib/logstorage"
@@ -58,67 +56,19 @@ func (s *Store) Count(ctx context.Context, q *store.Query, r store.Range) (uint6
 	return total, err
 }
 
-// Facet returns the most frequent values of a field.
-func (s *Store) Facet(ctx context.Context, q *store.Query, r store.Range, field string, limit int) ([]store.Bucket, error) {
-	if err := checkField(field); err != nil {
-		return nil, err
-	}
-	name := strconv.Quote(field)
-	counts := map[string]uint64{}
-	text := fmt.Sprintf(`%s %s:* | stats by (%s) count() n`, filter(q), name, name)
-	err := s.aggregate(ctx, "facet", text, r, []string{field}, func(values []string, n uint64) {
-		addValues(counts, values[0], n)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return mostFrequent(counts, limit), nil
-}
-
-// addValues counts a column's text, or each of its elements.
-func addValues(counts map[string]uint64, text string, n uint64) {
-	if text == "" || text[0] != '[' {
-		if _, ok := counts[text]; !ok {
-			text = strings.Clone(text)
-		}
-		counts[text] += n
-		return
-	}
-	values, _ := columnValues(text)
-	slices.Sort(values)
-	for _, v := range slices.Compact(values) { // once a document
-		counts[v] += n
-	}
-}
-
-// mostFrequent returns the largest counts, those of one size by name.
-func mostFrequent(counts map[string]uint64, limit int) []store.Bucket {
-	out := make([]store.Bucket, 0, len(counts))
-	for v, n := range counts {
-		out = append(out, store.Bucket{Value: v, Count: n})
-	}
-	slices.SortFunc(out, func(a, b store.Bucket) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), strings.Compare(a.Value, b.Value))
-	})
-	if limit > 0 && len(out) > limit {
-		out = slices.Clone(out[:limit])
-	}
-	return out
-}
-
 // Fields lists the names of fields.
 func (s *Store) Fields(ctx context.Context, q *store.Query, r store.Range) ([]store.Bucket, error) {
-	counts := map[string]uint64{}
+	c := counts{}
 	text := filter(q) + " | field_names | rename hits as n"
 	err := s.aggregate(ctx, "fields", text, r, []string{"name"}, func(values []string, n uint64) {
 		switch name := values[0]; {
 		case name == colTime:
-			counts["@timestamp"] += n
+			c.add("@timestamp", n)
 		case !isReserved(name):
-			counts[strings.Clone(name)] += n
+			c.add(name, n)
 		}
 	})
-	return mostFrequent(counts, 0), err
+	return c.mostFrequent(0), err
 }
 
 const (
@@ -140,7 +90,7 @@ func (s *Store) Histogram(ctx context.Context, q *store.Query, r store.Range, st
 		by, columns = ", "+strconv.Quote(split), append(columns, split)
 	}
 	text := fmt.Sprintf(`%s | stats by (_time:%dns%s) count() n`, filter(q), step.Nanoseconds(), by)
-	counts := map[string]map[int64]uint64{}
+	series := map[string]map[int64]uint64{}
 	steps := map[int64]struct{}{}
 	err := s.aggregate(ctx, "histogram", text, r, columns, func(values []string, n uint64) {
 		at, err := time.Parse(time.RFC3339Nano, values[0])
@@ -153,10 +103,10 @@ func (s *Store) Histogram(ctx context.Context, q *store.Query, r store.Range, st
 			keys, _ = columnValues(values[1])
 		}
 		for _, k := range keys {
-			if counts[k] == nil {
-				counts[k] = map[int64]uint64{}
+			if series[k] == nil {
+				series[k] = map[int64]uint64{}
 			}
-			counts[k][at.UnixNano()] += n
+			series[k][at.UnixNano()] += n
 		}
 	})
 	if err != nil {
@@ -165,40 +115,40 @@ func (s *Store) Histogram(ctx context.Context, q *store.Query, r store.Range, st
 	if len(steps) > maxSteps {
 		return nil, fmt.Errorf("%w: more than %d steps", store.ErrTooBroad, maxSteps)
 	}
-	return histogram(counts), nil
+	return histogram(series), nil
 }
 
 // histogram keeps the most frequent values and adds up the rest.
-func histogram(counts map[string]map[int64]uint64) map[string][]store.Bucket {
-	totals := map[string]uint64{}
-	for v, steps := range counts {
+func histogram(series map[string]map[int64]uint64) map[string][]store.Bucket {
+	totals := counts{}
+	for v, steps := range series {
 		if v == restOfSplits {
 			continue
 		}
 		for _, n := range steps {
-			totals[v] += n
+			totals.add(v, n)
 		}
 	}
 	keep := map[string]bool{restOfSplits: true}
-	for _, b := range mostFrequent(totals, maxSplit) {
+	for _, b := range totals.mostFrequent(maxSplit) {
 		keep[b.Value] = true
 	}
-	rest := counts[restOfSplits]
-	for v, steps := range counts {
+	rest := series[restOfSplits]
+	for v, steps := range series {
 		if keep[v] {
 			continue
 		}
 		if rest == nil {
 			rest = map[int64]uint64{}
-			counts[restOfSplits] = rest
+			series[restOfSplits] = rest
 		}
 		for at, n := range steps {
 			rest[at] += n
 		}
-		delete(counts, v)
+		delete(series, v)
 	}
 	out := map[string][]store.Bucket{}
-	for v, steps := range counts {
+	for v, steps := range series {
 		for _, at := range slices.Sorted(maps.Keys(steps)) {
 			out[v] = append(out[v], store.Bucket{Start: time.Unix(0, at).UTC(), Count: steps[at]})
 		}

@@ -74,7 +74,9 @@ func (f *folder) run(ctx context.Context, q *logstorage.Query, hide []string, bl
 	err := f.storage.RunQuery(qctx, func(_ uint, db *logstorage.DataBlock) {
 		mu.Lock()
 		defer mu.Unlock()
-		block(db)
+		if ctx.Err() == nil { // blocks come until the library notices
+			block(db)
+		}
 	})
 	if stop := stopped(ctx); stop != nil { // the library does not say that it was cancelled
 		return stop
