@@ -88,7 +88,10 @@ func (b *rowBuilder) build(doc *store.Doc) ([]field, error) {
 	if b.irregular || b.flat.Ambiguous() {
 		b.column(b.own(colSource), b.keep(doc.JSON))
 	}
-	return b.sort(), b.check()
+	if err := b.check(); err != nil {
+		return nil, err
+	}
+	return b.sort(), nil
 }
 
 // own is the name of a column that is not one of the document's leaves.
@@ -165,6 +168,8 @@ func (b *rowBuilder) column(n *name, value string) {
 func (b *rowBuilder) leaf(path, value []byte, kind event.Kind) error {
 	n, again := b.names.find(path)
 	switch {
+	case b.names.at > maxFields: // before it costs more
+		return fault.NewPermanent(store.CodeTooMany, fmt.Errorf("more than %d fields", maxFields))
 	case n.tooLong:
 		return fault.NewPermanent(store.CodeName, fmt.Errorf("a field's name has %d bytes, more than %d: %.40q…", len(path), maxNameBytes, path))
 	case again || n.reserved:
