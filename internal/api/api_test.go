@@ -446,7 +446,9 @@ func TestHomeStandsWhenPartsAreBroken(t *testing.T) {
 	}{
 		"nothing runs": {api.Deps{}, obs.Failed, "store does not answer"},
 		"log broken":   {api.Deps{Store: &fakeStore{docs: 3}, Inbox: &fakeInbox{}, Log: &fakeLog{err: errors.New("gone")}}, obs.Failed, "log does not answer: gone"},
-		"no sensor":    {api.Deps{Store: &fakeStore{docs: 3}, Inbox: &fakeInbox{}, Log: &fakeLog{}, Sensors: noSensors{}}, obs.Failed, "Nothing is watching"},
+		"no sensor":    {api.Deps{Store: &fakeStore{}, Inbox: &fakeInbox{}, Log: &fakeLog{}, Sensors: noSensors{}}, obs.Degraded, "Nothing is watching"},
+		"sensor ended": {api.Deps{Store: &fakeStore{docs: 3}, Inbox: &fakeInbox{}, Log: &fakeLog{}, Sensors: noSensors{{Level: obs.Failed}}}, obs.Failed, "no sensor works"},
+		"only outside": {api.Deps{Store: &fakeStore{docs: 3}, Inbox: &fakeInbox{}, Log: &fakeLog{}, Sensors: noSensors{}}, obs.OK, "Nothing is wrong"},
 		"late client":  {api.Deps{Store: &fakeStore{docs: 3}, Inbox: &fakeInbox{}, Log: &fakeLog{lag: 600}}, obs.Degraded, "decoder-x is 10 minutes behind"},
 		"high alerts":  {api.Deps{Store: &fakeStore{docs: 3}, Inbox: &fakeInbox{high: 2}, Log: &fakeLog{}}, obs.Degraded, "2 alert groups of high or critical severity are waiting"},
 		"all well":     {api.Deps{Store: &fakeStore{docs: 3}, Inbox: &fakeInbox{}, Log: &fakeLog{}}, obs.OK, "Nothing is wrong: 3 events seen"},
@@ -519,9 +521,9 @@ func TestPortInUseIsAClearError(t *testing.T) {
 
 // Fakes.
 
-type noSensors struct{}
+type noSensors []api.Sensor
 
-func (noSensors) Sensors(context.Context) ([]api.Sensor, error) { return nil, nil }
+func (n noSensors) Sensors(context.Context) ([]api.Sensor, error) { return n, nil }
 
 type fakeInbox struct {
 	high   uint64

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -141,15 +142,25 @@ func readBody(w http.ResponseWriter, r *http.Request, in any) error {
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) error {
-	b, err := json.Marshal(v)
+	b, err := encode(v)
 	if err != nil {
 		return fmt.Errorf("encoding answer: %w", err)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(b, '\n')) // who asked has left; nobody to tell
+	_, _ = w.Write(b) // who asked has left; nobody to tell
 	return nil
+}
+
+// encode returns v as one line of JSON. It is never part of a page, so <, > and
+// & stay as they are, and documents go out as the store gives them.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return b.Bytes(), err
 }
 
 type errorBody struct {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"sync"
@@ -22,7 +21,7 @@ type lines struct {
 }
 
 func (l *lines) emit(item any) error {
-	b, err := json.Marshal(item)
+	b, err := encode(item)
 	if err != nil {
 		return fmt.Errorf("encoding line: %w", err)
 	}
@@ -33,7 +32,7 @@ func (l *lines) emit(item any) error {
 		return err
 	}
 	l.dirty = true
-	if _, err := l.w.Write(append(b, '\n')); err != nil {
+	if _, err := l.w.Write(b); err != nil {
 		return fmt.Errorf("writing line: %w", err)
 	}
 	return nil

@@ -119,8 +119,11 @@ func (g *gathering) answer() Answer {
 	if g.trouble != "" {
 		return Answer{obs.Failed, g.trouble, "/pipeline"}
 	}
-	if g.sensors && !watching(st.Sensors) {
-		return Answer{obs.Failed, "Nothing is watching: no sensor runs.", "/pipeline"}
+	if g.sensors && len(st.Sensors) > 0 && !watching(st.Sensors) {
+		return Answer{obs.Failed, "Nothing is watching: no sensor works.", "/pipeline"}
+	}
+	if g.sensors && len(st.Sensors) == 0 && st.Total == 0 {
+		return Answer{obs.Degraded, "Nothing is watching: no sensor runs here, and no event of this time has come from elsewhere.", "/pipeline"}
 	}
 	if c, behind := slowest(st.Groups); behind {
 		return Answer{obs.Degraded, fmt.Sprintf("%s is %s behind.", c.Name, age(c.LagSeconds)), "/pipeline"}
