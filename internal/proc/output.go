@@ -83,15 +83,16 @@ func readLines(f *os.File, offset int64, rest []byte, line func(string)) ([]byte
 	}
 }
 
-// Recent keeps the last lines a child wrote. It may be used concurrently.
-type Recent struct {
+// recent keeps the last lines a child wrote, for an error message. It may be
+// used concurrently.
+type recent struct {
 	mu    sync.Mutex
 	lines []string
 }
 
 const recentLines = 8
 
-func (r *Recent) add(line string) {
+func (r *recent) add(line string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.lines) == recentLines {
@@ -101,8 +102,7 @@ func (r *Recent) add(line string) {
 	r.lines = append(r.lines, line)
 }
 
-// String returns the last lines, joined by "; ".
-func (r *Recent) String() string {
+func (r *recent) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return strings.Join(r.lines, "; ")

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"runtime"
@@ -259,14 +258,4 @@ func trimEOL(b []byte) string {
 		b = b[:len(b)-1]
 	}
 	return string(b)
-}
-
-// Logged returns a Line that logs at debug level and keeps the last lines for
-// an error message.
-func Logged(log *slog.Logger, name string) (*Recent, func(string)) {
-	recent := &Recent{}
-	return recent, func(line string) {
-		recent.add(line)
-		log.Debug("child wrote", "child", name, "line", line)
-	}
 }

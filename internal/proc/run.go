@@ -13,16 +13,16 @@ import (
 // lines. Cancelling ctx stops the command.
 func Run(ctx context.Context, c Command) (string, error) {
 	var (
-		out    bytes.Buffer
-		recent Recent
-		line   = c.Line
+		out  bytes.Buffer
+		last recent
+		line = c.Line
 	)
 	c.Line = func(s string) {
 		if out.Len() < maxOutput {
 			out.WriteString(s)
 			out.WriteByte('\n')
 		}
-		recent.add(s)
+		last.add(s)
 		if line != nil {
 			line(s)
 		}
@@ -38,7 +38,7 @@ func Run(ctx context.Context, c Command) (string, error) {
 		return out.String(), fmt.Errorf("running %s: %w", c.Path, ctx.Err())
 	}
 	if err := p.Err(); err != nil {
-		return out.String(), fmt.Errorf("running %s %s: %w: %s", c.Path, strings.Join(c.Args, " "), err, recent.String())
+		return out.String(), fmt.Errorf("running %s %s: %w: %s", c.Path, strings.Join(c.Args, " "), err, last.String())
 	}
 	return out.String(), nil
 }

@@ -105,8 +105,9 @@ const (
 	CodeTooMany  = "too_many_fields" // more fields than the store takes
 	CodeName     = "field_name"      // a field's name is too long
 	CodeTooLarge = "too_large"
-	CodeTooOld   = "too_old" // a live document older than what is kept: a clock is wrong, or it comes very late
-	CodeFuture   = "future"  // more than a day ahead: a clock is wrong
+	CodeTooOld   = "too_old"       // a live document older than what is kept: a clock is wrong, or it comes very late
+	CodeFuture   = "future"        // more than a day ahead: a clock is wrong
+	CodeDays     = "too_many_days" // captures spread over more days than the store takes
 )
 
 // Tailer passes on documents as they are written.

@@ -333,14 +333,13 @@ func (o *engineOutput) line(s string) {
 			o.errors = append(o.errors, errorLine(s))
 			o.total += len(s)
 		}
-		o.last = s
 	case strings.HasSuffix(s, "Engine started."):
 		select {
 		case <-o.started:
 		default:
 			close(o.started)
 		}
-	case errorLine(o.last) == "":
+	default:
 		o.last = s
 	}
 	o.mu.Unlock()
@@ -369,15 +368,16 @@ func (o *engineOutput) takeErrors() []string {
 	return e
 }
 
-// because returns ": <the last error the engine wrote>", or "".
+// because returns ": <the first errors the engine wrote>", or its last line
+// where it wrote none, or "".
 func (o *engineOutput) because() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if len(o.errors) > 0 {
+		return ": " + strings.Join(o.errors[:min(len(o.errors), 3)], "; ")
+	}
 	if o.last == "" {
 		return ""
-	}
-	if e := errorLine(o.last); e != "" {
-		return ": " + e
 	}
 	return ": " + o.last
 }

@@ -26,10 +26,16 @@ type folder struct {
 	guard *guard
 
 	storage *logstorage.Storage
+	moved   *store.Damaged // a day that this start has moved aside
 
 	mu      sync.Mutex
 	touched map[string]bool // days with rows since the last barrier
+	taken   map[int64]bool  // days that have rows, as days since 1970
 }
+
+// maxDays bounds the days that have rows: each costs memory and files, and a
+// made-up capture may spread over as many as there are.
+const maxDays = 1000
 
 // futureLimit is how far ahead an event may be. The library's own is a day
 // more, so that it never decides.
@@ -39,12 +45,12 @@ const futureLimit = 24 * time.Hour
 // the guard then knows for the next time.
 func (f *folder) open(minFree int64, log *slog.Logger) error {
 	f.guard = newGuard(f.dir, f.name)
-	moved, err := f.guard.moveAside()
-	if err != nil {
+	var err error
+	if f.moved, err = f.guard.moveAside(); err != nil {
 		return err
 	}
-	if moved != nil {
-		log.Error("a day's files were damaged and have been moved aside", "folder", f.name, "day", moved.Day, "to", moved.Folder)
+	if m := f.moved; m != nil {
+		log.Error("a day's files were damaged and have been moved aside", "folder", f.name, "day", m.Day, "to", m.Folder)
 	}
 	library.log.watch(f.guard)
 	f.touched = map[string]bool{}
@@ -54,6 +60,12 @@ func (f *folder) open(minFree int64, log *slog.Logger) error {
 		FlushInterval:         5 * time.Second,
 		MinFreeDiskSpaceBytes: minFree,
 	})
+	f.taken = map[int64]bool{}
+	for _, day := range f.days() {
+		if t, err := time.Parse(dayFormat, day); err == nil {
+			f.taken[t.UnixNano()/levels[0]] = true
+		}
+	}
 	return nil
 }
 
@@ -75,6 +87,17 @@ func (f *folder) check(t, now time.Time) error {
 	case t.Unix() < 0:
 		return fault.NewPermanent(store.CodeTooOld, fmt.Errorf("%s is before 1970", t.UTC().Format(time.RFC3339)))
 	}
+	return f.admit(t.UnixNano() / levels[0])
+}
+
+// admit refuses a day beyond those that may have rows.
+func (f *folder) admit(day int64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.taken[day] && len(f.taken) >= maxDays {
+		return fault.NewPermanent(store.CodeDays, fmt.Errorf("%s has documents of %d days already", f.name, maxDays))
+	}
+	f.taken[day] = true
 	return nil
 }
 
@@ -160,6 +183,11 @@ func (f *folder) drop(day string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("dropping the day %s: %w", day, err)
+	}
+	if t, err := time.Parse(dayFormat, day); err == nil {
+		f.mu.Lock()
+		delete(f.taken, t.UnixNano()/levels[0])
+		f.mu.Unlock()
 	}
 	return nil
 }

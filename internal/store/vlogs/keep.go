@@ -39,11 +39,7 @@ func (s *Store) keep(ctx context.Context) {
 			s.scope.Logger().Error("keeping the store within its limits", "error", err)
 			continue
 		}
-		if err := s.room(); err != nil {
-			s.scope.Set(component, obs.Degraded, err.Error())
-			continue
-		}
-		s.scope.Set(component, obs.OK, "")
+		s.report()
 		if !opened.IsZero() && time.Since(opened) > settled {
 			opened = time.Time{}
 			for _, f := range s.folders() {
@@ -53,6 +49,21 @@ func (s *Store) keep(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// report sets the store's health.
+func (s *Store) report() {
+	if err := s.room(); err != nil {
+		s.scope.Set(component, obs.Degraded, err.Error())
+		return
+	}
+	for _, f := range s.folders() {
+		if m := f.moved; m != nil {
+			s.scope.Set(component, obs.Degraded, fmt.Sprintf("files of the day %s were damaged and have been moved to %s", m.Day, m.Folder))
+			return
+		}
+	}
+	s.scope.Set(component, obs.OK, "")
 }
 
 // limit drops days until both folders are within their limits. Live days are

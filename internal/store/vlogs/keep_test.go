@@ -87,3 +87,19 @@ func TestQueriesHaveATimeLimit(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestDaysAreBounded(t *testing.T) {
+	f := &folder{name: "captures", age: unlimitedAge, taken: map[int64]bool{}}
+	base := time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)
+	for day := range maxDays {
+		if err := f.check(base.AddDate(0, 0, day), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.check(base.AddDate(0, 0, maxDays), time.Now()); err == nil || fault.Of(err).Code != store.CodeDays {
+		t.Errorf("a day more: %v", err)
+	}
+	if err := f.check(base, time.Now()); err != nil {
+		t.Errorf("a day there is: %v", err)
+	}
+}

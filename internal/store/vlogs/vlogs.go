@@ -83,7 +83,7 @@ func (s *Store) Run(ctx context.Context) (err error) {
 	}
 	s.open = true
 	close(s.ready)
-	s.scope.Set(component, obs.OK, "")
+	s.report()
 	s.keep(ctx)
 
 	s.stop()

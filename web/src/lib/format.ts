@@ -25,7 +25,7 @@ export function bytes(n: number): string {
     ['MiB', 2 ** 20],
     ['KiB', 2 ** 10],
   ] as const) {
-    if (n >= size) return (n / size).toFixed(n < 10 * size ? 1 : 0) + ' ' + unit;
+    if (n >= size) return (n / size).toFixed(n < 10 * size ? 1 : 0).replace(/\.0$/, '') + ' ' + unit;
   }
   return n + ' B';
 }
