@@ -16,6 +16,15 @@ import (
 	"github.com/decodersring/decoder/internal/obs"
 )
 
+// scope reports to the test's output when it is verbose.
+func scope() obs.Scope {
+	s := obs.Scope{Health: &obs.Health{}}
+	if testing.Verbose() {
+		s.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return s
+}
+
 // running is a broker under test.
 type running struct {
 	*broker.Broker
@@ -33,10 +42,7 @@ func start(t *testing.T, cfg broker.Config) *running {
 		cfg.Storage.JournalBytes = 1 << 20
 	}
 	cfg.MinFree = -1
-	scope := obs.Scope{Health: &obs.Health{}}
-	if testing.Verbose() {
-		scope.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	}
+	scope := scope()
 	b, err := broker.New(cfg, scope)
 	if err != nil {
 		t.Fatal(err)

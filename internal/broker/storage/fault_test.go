@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -175,15 +175,15 @@ func TestReadsAndOtherPartitionsNeverWaitForASync(t *testing.T) {
 	slow, other := topic.Partition(0), topic.Partition(1)
 	mustAppend(t, slow, batch("a", 1, 5000))
 	blocked, release := make(chan struct{}), make(chan struct{})
-	var once sync.Once
+	var hung atomic.Bool
 	fsys.failing(func(op, name string) error {
 		if op == "sync" && strings.Contains(name, "/t/0/") {
-			once.Do(func() {
+			if !hung.Swap(true) {
 				close(blocked)
 				fsys.mu.Unlock() // it is this sync that hangs, not the whole disk
 				<-release
 				fsys.mu.Lock()
-			})
+			}
 		}
 		return nil
 	})
@@ -221,17 +221,18 @@ func TestOneSyncServesAllThatWait(t *testing.T) {
 	for _, p := range topic.Partitions() {
 		mustAppend(t, p, batch("first", 1, 10))
 	}
+	if err := s.checkpoint(); err != nil {
+		t.Fatal(err)
+	}
 	// While one sync hangs, all others come to wait.
 	blocked, release := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	fsys.failing(func(op, _ string) error {
-		if op == "sync" {
-			once.Do(func() {
-				close(blocked)
-				fsys.mu.Unlock()
-				<-release
-				fsys.mu.Lock()
-			})
+	var hung atomic.Bool
+	fsys.failing(func(op, name string) error {
+		if op == "sync" && strings.HasSuffix(name, journalSuffix) && !hung.Swap(true) {
+			close(blocked)
+			fsys.mu.Unlock()
+			<-release
+			fsys.mu.Lock()
 		}
 		return nil
 	})

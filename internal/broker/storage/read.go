@@ -113,7 +113,7 @@ func (p *Partition) readSegment(buf []byte, s *segment, limit, offset int64, max
 	}
 	r := segmentRead{p: p, s: s, f: f, limit: limit, offset: offset, max: max, expect: at.batch}
 	out, err := r.from(buf, at.pos)
-	if errors.Is(err, ErrCorrupt) && at.pos > 0 && !p.store.isCorrupt(s, r.badAt) {
+	if r.bad && at.pos > 0 && !p.store.isCorrupt(s, r.badAt) {
 		// It may be the index that is wrong: the segment's start is sure.
 		r = segmentRead{p: p, s: s, f: f, limit: limit, offset: offset, max: max, expect: s.base}
 		out, err = r.from(buf, 0)

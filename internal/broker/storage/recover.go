@@ -129,7 +129,7 @@ func (p *Partition) load(pt *point) error {
 		s := &segment{base: base, path: segmentPath(p.dir, base)}
 		last := i == len(bases)-1
 		known := base < p.point.Segment || p.store.scanAll && !last
-		if !known && len(segs) > 0 && base > p.point.Segment && base != p.next {
+		if !known && !p.store.scanAll && len(segs) > 0 && base > p.point.Segment && base != p.next {
 			// What is before it is torn, so it was never acknowledged.
 			if err := p.setAside(bases[i:]); err != nil {
 				return err
@@ -137,7 +137,7 @@ func (p *Partition) load(pt *point) error {
 			break
 		}
 		if known {
-			err = p.loadKnown(s)
+			err = p.loadKnown(s, bases[i+1:])
 		} else {
 			err = p.scan(s, last)
 		}
@@ -149,10 +149,11 @@ func (p *Partition) load(pt *point) error {
 	return p.loaded(segs)
 }
 
-// loadKnown takes in a segment that is known to be whole.
-func (p *Partition) loadKnown(s *segment) error {
-	if s.loadSealed(p.store.fs) {
-		p.next = max(p.next, s.end.Load())
+// loadKnown takes in a segment that is known to be whole. Where it ends is in
+// its index, and must agree with where the following begin.
+func (p *Partition) loadKnown(s *segment, following []int64) error {
+	if s.loadSealed(p.store.fs) && (len(following) == 0 ||
+		s.end.Load() == following[0] || s.end.Load() < following[0] && p.topic.Config().Compact) {
 		return nil
 	}
 	p.store.log.Warn("index is made again", "segment", s.path)
@@ -164,7 +165,9 @@ func (p *Partition) loadKnown(s *segment) error {
 		err = s.reindex(size)
 	}
 	if err == nil {
-		p.next = max(p.next, s.end.Load())
+		if len(following) > 0 && !p.topic.Config().Compact {
+			s.end.Store(following[0])
+		}
 		err = s.finish()
 	}
 	return errors.Join(err, s.close())

@@ -15,6 +15,7 @@ type api struct {
 	handle   func(request, kmsg.Request) reply
 	unsigned bool // before sign-in
 	reuse    bool // keeps nothing of the frame
+	shape    shape
 }
 
 // on adapts a handler of one kind of request.
@@ -25,11 +26,21 @@ func on[R kmsg.Request](min, max int16, h func(request, R) reply) api {
 func (a api) beforeSignIn() api { a.unsigned = true; return a }
 func (a api) reusing() api      { a.reuse = true; return a }
 
+// withShapes adds to each request how its body is laid out.
+func withShapes(all map[int16]api) map[int16]api {
+	for key, s := range shapes() {
+		a := all[key]
+		a.shape = s
+		all[key] = a
+	}
+	return all
+}
+
 // apis lists what is served. What is not here is not advertised: transactions,
 // share groups, the group protocol of KIP-848, delegation tokens, ACLs and
 // what brokers ask each other.
 func apis() map[int16]api {
-	return map[int16]api{
+	return withShapes(map[int16]api{
 		int16(kmsg.ApiVersions):      on(0, 4, apiVersions).beforeSignIn(),
 		int16(kmsg.SASLHandshake):    on(0, 1, saslHandshake).beforeSignIn(),
 		int16(kmsg.SASLAuthenticate): on(0, 2, saslAuthenticate).beforeSignIn(),
@@ -66,7 +77,7 @@ func apis() map[int16]api {
 		int16(kmsg.DescribeGroups):  on(0, 6, describeGroups),
 		int16(kmsg.ListGroups):      on(0, 5, listGroups),
 		int16(kmsg.DeleteGroups):    on(0, 2, deleteGroups),
-	}
+	})
 }
 
 func (s *Server) versions() []kmsg.ApiVersionsResponseApiKey {

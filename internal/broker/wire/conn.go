@@ -203,7 +203,7 @@ func (c *conn) begin(ctx context.Context, frame []byte) (p pending, reuse bool, 
 	if !c.signedIn && !a.unsigned {
 		return p, false, fmt.Errorf("%w: request key %d before sign-in", errSignIn, h.key)
 	}
-	req, err := parseRequest(h, body)
+	req, err := a.parse(h, body)
 	if err != nil {
 		return p, false, err
 	}

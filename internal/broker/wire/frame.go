@@ -69,37 +69,26 @@ func parseHead(b []byte) (h requestHead, rest []byte, err error) {
 
 // skipTags passes over the tagged fields of a header.
 func skipTags(b []byte) ([]byte, error) {
-	count, n := binary.Uvarint(b)
-	if n <= 0 || count > uint64(len(b)) {
+	w := walker{b: b}
+	w.tags(false)
+	if w.bad {
 		return nil, errFrame
 	}
-	b = b[n:]
-	for range count {
-		_, n := binary.Uvarint(b)
-		if n <= 0 {
-			return nil, errFrame
-		}
-		size, m := binary.Uvarint(b[n:])
-		if m <= 0 || size > uint64(len(b)-n-m) {
-			return nil, errFrame
-		}
-		b = b[n+m+int(size):]
-	}
-	return b, nil
+	return w.b, nil
 }
 
-// parseRequest decodes the body of a request that is served.
-func parseRequest(h requestHead, body []byte) (kmsg.Request, error) {
+// parse decodes the body of a request that is served.
+func (a api) parse(h requestHead, body []byte) (kmsg.Request, error) {
 	req := kmsg.RequestForKey(h.key)
-	if req == nil {
-		return nil, fmt.Errorf("%w: request key %d", errFrame, h.key)
-	}
 	req.SetVersion(h.version)
 	if req.IsFlexible() {
 		var err error
 		if body, err = skipTags(body); err != nil {
 			return nil, err
 		}
+	}
+	if err := a.shape.check(h, req.IsFlexible(), body); err != nil {
+		return nil, err
 	}
 	if err := req.ReadFrom(body); err != nil {
 		return nil, fmt.Errorf("%w: key %d version %d: %w", errFrame, h.key, h.version, err)
