@@ -18,6 +18,7 @@ type cli struct {
 	Search   searchCmd   `cmd:"" help:"Find events."`
 	Alerts   alertsCmd   `cmd:"" help:"Look through alerts: list, show, archive, escalate, note."`
 	Inbox    inboxCmd    `cmd:"" help:"The view that alerts are triaged in."`
+	Mail     mailCmd     `cmd:"" help:"Mail: check, measure, checks, import."`
 	Topics   topicsCmd   `cmd:"" help:"The topics of the log."`
 	Groups   groupsCmd   `cmd:"" help:"The consumer groups of the log and how far they are behind."`
 	Tail     tailCmd     `cmd:"" help:"Print the records of a topic."`

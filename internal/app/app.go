@@ -171,6 +171,7 @@ func (a *App) start(ctx context.Context) error {
 		{a.options.Parts.Store, a.startStore},
 		{a.options.Parts.Pipeline, a.startClients},
 		{a.options.Parts.Pipeline, a.startSensor},
+		{a.options.Parts.Pipeline && a.options.Parts.Sensor, a.startMail},
 		{true, a.startAPI},
 	} {
 		if !step.wanted {

@@ -38,6 +38,11 @@ func (a *App) clientSpecs(view *inbox.Inbox) ([]client.Spec, error) {
 		{Name: clientDetect, Inputs: alerts.Inputs(), Outputs: alerts.Outputs(), Stage: alerts},
 		{Name: clientInbox, Inputs: inbox.Topics(), Sink: view},
 	}
+	mail, err := a.mailSpecs()
+	if err != nil {
+		return nil, err
+	}
+	specs = append(specs, mail...)
 	if a.store != nil {
 		specs = append(specs, client.Spec{
 			Name: clientStore, Inputs: []string{bus.TopicEvents, bus.TopicAlerts, bus.TopicEmailAlert},

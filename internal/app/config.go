@@ -24,6 +24,7 @@ type Config struct {
 	Bus    BusConfig      `yaml:"bus"`
 	Disk   DiskConfig     `yaml:"disk"`
 	Store  StoreConfig    `yaml:"store"`
+	Mail   MailConfig     `yaml:"mail"`
 }
 
 // LogConfig is how the program reports about itself.
@@ -120,6 +121,7 @@ func DefaultConfig() Config {
 		Bus:    BusConfig{Listen: config.Address{Scheme: "tcp", Host: "127.0.0.1:9092"}, Durability: "durable"},
 		Disk:   DiskConfig{Free: 1 << 30},
 		Store:  StoreConfig{Retention: config.Duration(30 * 24 * time.Hour), Captures: config.Duration(365 * 24 * time.Hour)},
+		Mail:   defaultMail(),
 	}
 }
 

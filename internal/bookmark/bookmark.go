@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/decodersring/decoder/internal/atomicfile"
 )
 
 // Bookmark is a small JSON value in a file, replaced as a whole: after a crash
@@ -33,50 +35,10 @@ func (b *Bookmark) Load(v any) error {
 	return nil
 }
 
-// Save makes the value durable.
+// Save makes the value durable, and the folder if it is missing.
 func (b *Bookmark) Save(v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("writing bookmark %s: %w", b.path, err)
-	}
-	dir := filepath.Dir(b.path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(b.path), 0o700); err != nil {
 		return fmt.Errorf("creating folder of bookmark: %w", err)
 	}
-	next := b.path + ".next"
-	if err := writeSynced(next, data); err != nil {
-		return fmt.Errorf("writing bookmark: %w", err)
-	}
-	if err := os.Rename(next, b.path); err != nil {
-		return fmt.Errorf("replacing bookmark: %w", err)
-	}
-	return syncDir(dir)
-}
-
-func writeSynced(path string, data []byte) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if e := f.Close(); err == nil {
-			err = e
-		}
-	}()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("opening folder of bookmark: %w", err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("syncing folder of bookmark: %w", err)
-	}
-	return nil
+	return atomicfile.WriteJSON(b.path, v)
 }

@@ -74,6 +74,7 @@ func New(c Config, log bus.Appender, scope obs.Scope) (*Source, error) {
 	s := &Source{config: c, log: log, scope: scope, logger: scope.Logger(), ready: make(chan net.Addr, 1)}
 	s.received = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "decoder_smtp_messages_total", Help: "Messages offered by SMTP or LMTP, by what became of them.",
+		ConstLabels: prometheus.Labels{"listen": c.Listen},
 	}, []string{"result"})
 	scope.Register(s.received)
 	return s, nil
@@ -112,7 +113,7 @@ func (s *Source) Run(ctx context.Context) error {
 		return fmt.Errorf("listening for mail: %w", err)
 	}
 	server := s.server(ctx, lmtp)
-	s.scope.Set("smtp", obs.OK, "listening on "+l.Addr().String())
+	s.scope.Set("receive/"+s.config.Listen, obs.OK, "listening on "+l.Addr().String())
 	s.ready <- l.Addr()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/decodersring/decoder/internal/bus"
@@ -54,6 +55,8 @@ type Stage struct {
 	scope  obs.Scope
 	ready  chan struct{}
 	now    func() time.Time
+
+	watching atomic.Bool // whether there is anything to watch for
 
 	mu      sync.Mutex
 	watched map[string][]*message // "host x", "hash x"
@@ -188,6 +191,7 @@ func (s *Stage) add(key string, m *message) {
 			s.order = s.order[1:]
 		}
 		s.order = append(s.order, key)
+		s.watching.Store(true)
 	}
 	if list := s.watched[key]; len(list) < 20 && !slices.Contains(list, m) {
 		s.watched[key] = append(list, m)
@@ -231,6 +235,9 @@ func (s *Stage) Handle(ctx context.Context, in *client.Record, out *client.Outpu
 	case <-s.ready:
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	if !s.watching.Load() {
+		return nil
 	}
 	var e networkEvent
 	// An event that is none of the fields' types concerns nobody here.

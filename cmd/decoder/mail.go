@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/decodersring/decoder/internal/app"
+	"github.com/decodersring/decoder/internal/decode/mail"
+	"github.com/decodersring/decoder/internal/hygiene"
+	"github.com/decodersring/decoder/internal/hygiene/measure"
+	"github.com/decodersring/decoder/internal/source/maildir"
+)
+
+type mailCmd struct {
+	Check   mailCheckCmd   `cmd:"" help:"Judge messages in files, with the checks that ask nobody; no instance is needed."`
+	Measure mailMeasureCmd `cmd:"" help:"Say what each check is worth on folders of bad and of good mail."`
+	Checks  mailChecksCmd  `cmd:"" help:"List the checks: points, reason, what makes a finding harmless."`
+	Import  mailImportCmd  `cmd:"" help:"Append messages to the log: files, mbox files, Maildirs, folders of them."`
+}
+
+type mailCheckCmd struct {
+	Files []string `arg:"" help:"Messages and folders of them; - is standard input."`
+	JSON  bool     `help:"One object a line and message."`
+}
+
+// mailResult is what --json prints of a message; scripts rely on it.
+type mailResult struct {
+	File    string          `json:"file"`
+	From    string          `json:"from"`
+	Subject string          `json:"subject"`
+	Defects []string        `json:"defects,omitempty"`
+	Verdict hygiene.Verdict `json:"verdict"`
+}
+
+func (c *mailCheckCmd) Run(ctx context.Context, g *globals, io streams) error {
+	conf, err := g.config()
+	if err != nil {
+		return err
+	}
+	engine, err := conf.Mail.Engine()
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, f := range c.Files {
+		err := messages(ctx, f, io.in, func(path string, value []byte) error {
+			raw, d, _, err := mail.Unwrap(value)
+			if err != nil {
+				failed = append(failed, fmt.Errorf("%s: %w", path, err))
+				return nil
+			}
+			doc := mail.Decode(raw, d, conf.Mail.MailOptions())
+			r := mailResult{path, doc.Mail.From.Address, doc.Email.Subject, doc.Mail.Defects, engine.Check(ctx, doc, nil)}
+			return r.print(io.out, c.JSON)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// messages calls f with each file of a path.
+func messages(ctx context.Context, path string, in io.Reader, f func(string, []byte) error) error {
+	if path == "-" {
+		b, err := io.ReadAll(in)
+		if err != nil {
+			return fmt.Errorf("reading standard input: %w", err)
+		}
+		return f("-", b)
+	}
+	return filepath.WalkDir(path, func(p string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(p)
+		if err != nil {
+			return fmt.Errorf("reading message: %w", err)
+		}
+		if p != path && !mail.IsMessage(b) {
+			return nil
+		}
+		return f(p, b)
+	})
+}
+
+func (r mailResult) print(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(r)
+	}
+	fmt.Fprintf(w, "%s: %s, score %d\n  from %q, subject %q\n", r.File, r.Verdict.Result, r.Verdict.Score, r.From, r.Subject)
+	for _, k := range r.Verdict.Checks {
+		fmt.Fprintf(w, "  %+4d  %-24s %q\n        harmless if: %s\n", k.Points, k.Name, k.Evidence, k.Benign)
+	}
+	for _, d := range r.Defects {
+		fmt.Fprintf(w, "        defect: %s\n", d)
+	}
+	return nil
+}
+
+type mailMeasureCmd struct {
+	Bad    []string `required:"" help:"Folder of bad mail; may be repeated." placeholder:"DIR" sep:"none"`
+	Good   []string `required:"" help:"Folder of good mail, counted by itself; may be repeated." placeholder:"DIR" sep:"none"`
+	NoAuth bool     `help:"Leave authentication out, for mail whose signatures are broken."`
+	False  bool     `help:"Name the good messages that were marked, with the checks that did it."`
+	Missed bool     `help:"Name the bad messages that were not."`
+}
+
+func (c *mailMeasureCmd) Run(ctx context.Context, g *globals, io streams) error {
+	conf, err := g.config()
+	if err != nil {
+		return err
+	}
+	var disabled []string
+	if c.NoAuth {
+		disabled = []string{"auth_fail"}
+	}
+	engine, err := conf.Mail.Engine(disabled...)
+	if err != nil {
+		return err
+	}
+	r, err := measure.Folders(ctx, engine, conf.Mail.MailOptions(), c.Bad, c.Good)
+	if err != nil {
+		return err
+	}
+	if err := r.WriteText(io.out); err != nil {
+		return err
+	}
+	list := func(wanted bool, what string, all []measure.Marked) {
+		for _, m := range all {
+			if wanted {
+				fmt.Fprintf(io.out, "%s %s: score %d\n", what, m.Path, m.Verdict.Score)
+				for _, k := range m.Verdict.Checks {
+					fmt.Fprintf(io.out, "  %+4d  %-24s %q\n", k.Points, k.Name, k.Evidence)
+				}
+			}
+		}
+	}
+	list(c.False, "false", r.False)
+	list(c.Missed, "missed", r.Missed)
+	return nil
+}
+
+type mailChecksCmd struct{}
+
+func (c *mailChecksCmd) Run(_ context.Context, g *globals, io streams) error {
+	conf, err := g.config()
+	if err != nil {
+		return err
+	}
+	engine, err := conf.Mail.Engine()
+	if err != nil {
+		return err
+	}
+	for _, k := range engine.Checks() {
+		fmt.Fprintf(io.out, "%+4d  %s\n      %s\n      Harmless: %s\n", k.Points, k.Name, k.Reason, k.Benign)
+	}
+	return nil
+}
+
+type mailImportCmd struct {
+	Paths []string `arg:"" help:"Files of one message, mbox files, Maildirs, and folders of any of these."`
+}
+
+func (c *mailImportCmd) Run(ctx context.Context, g *globals, io streams) error {
+	conf, err := g.config()
+	if err != nil {
+		return err
+	}
+	log, stop, err := app.OpenLog(ctx, conf, g.dir())
+	if err != nil {
+		return err
+	}
+	defer stop()
+	last := time.Now()
+	p, err := maildir.Import(ctx, log, c.Paths, func(p maildir.Progress) {
+		if time.Since(last) > time.Second {
+			last = time.Now()
+			fmt.Fprintf(io.err, "%d files, %d messages, %d bytes: %s\n", p.Files, p.Messages, p.Bytes, p.Path)
+		}
+	})
+	fmt.Fprintf(io.err, "%d messages of %d files appended, %d skipped\n", p.Messages, p.Files, p.Skipped)
+	return err
+}
