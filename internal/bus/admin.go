@@ -299,3 +299,25 @@ func (b *Bus) SetCommitted(ctx context.Context, group string, at map[Partition]i
 	}
 	return nil
 }
+
+// DeleteAll deletes every topic and every group without members, with all they
+// hold. Tests begin with it on a log they share.
+func (b *Bus) DeleteAll(ctx context.Context) error {
+	names, err := b.TopicNames(ctx)
+	if err != nil {
+		return err
+	}
+	if answers, err := b.admin.DeleteTopics(ctx, names...); err != nil || answers.Error() != nil {
+		return fmt.Errorf("deleting topics: %w", errors.Join(err, answers.Error()))
+	}
+	groups, err := b.admin.ListGroups(ctx)
+	if err != nil {
+		return fmt.Errorf("listing groups: %w", err)
+	}
+	for _, g := range groups.Groups() {
+		if err := b.DeleteGroup(ctx, g); err != nil && !errors.Is(err, kerr.NonEmptyGroup) && !errors.Is(err, kerr.GroupIDNotFound) {
+			return err
+		}
+	}
+	return nil
+}

@@ -16,7 +16,8 @@ import (
 type embedded struct {
 	broker *broker.Broker
 	stop   context.CancelFunc
-	ended  chan error
+	ended  chan struct{} // closed when the broker's Run has returned
+	failed chan error    // gets what it returned, once
 }
 
 // startEmbedded returns once the log serves clients, or cannot.
@@ -30,12 +31,15 @@ func startEmbedded(ctx context.Context, config Config, scope obs.Scope) (*embedd
 		return nil, err
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	e := &embedded{broker: b, stop: stop, ended: make(chan error, 1)}
-	go func() { e.ended <- b.Run(running) }()
+	e := &embedded{broker: b, stop: stop, ended: make(chan struct{}), failed: make(chan error, 1)}
+	go func() {
+		e.failed <- b.Run(running)
+		close(e.ended)
+	}()
 	select {
 	case <-b.Ready():
 		return e, nil
-	case err := <-e.ended:
+	case err := <-e.failed:
 		stop()
 		return nil, errors.Join(err, ctx.Err())
 	case <-ctx.Done():
@@ -64,7 +68,7 @@ func (e *embedded) dialer() kgo.Opt {
 
 func (e *embedded) close() {
 	e.stop()
-	e.ended <- <-e.ended // keep it: close may be called again
+	<-e.ended
 }
 
 // Address returns where clients outside reach the embedded log; "" when it
@@ -76,11 +80,11 @@ func (b *Bus) Address() string {
 	return b.embedded.broker.Addr().String()
 }
 
-// Failed receives the error with which the embedded log ends on its own. A
-// cluster has none to give.
+// Failed receives, once, the error with which the embedded log ends on its
+// own. A cluster has none to give.
 func (b *Bus) Failed() <-chan error {
 	if b.embedded == nil {
 		return nil
 	}
-	return b.embedded.ended
+	return b.embedded.failed
 }

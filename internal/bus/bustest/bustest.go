@@ -5,6 +5,8 @@ package bustest
 import (
 	"context"
 	"log/slog"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,10 +14,19 @@ import (
 	"github.com/decodersring/decoder/internal/obs"
 )
 
+// brokersVariable names a log to test against instead of an embedded one. All
+// its topics and groups are deleted.
+const brokersVariable = "DECODER_TEST_BROKERS"
+
 // Open opens an embedded log in a folder of the test and closes it at the
 // test's end.
 func Open(t testing.TB) *bus.Bus {
 	t.Helper()
+	if brokers := os.Getenv(brokersVariable); brokers != "" {
+		config := bus.Config{Brokers: strings.Split(brokers, ",")}
+		empty(t, config)
+		return OpenConfig(t, config)
+	}
 	return OpenConfig(t, bus.Config{Dir: t.TempDir(), Relaxed: true})
 }
 
@@ -31,6 +42,21 @@ func OpenConfig(t testing.TB, config bus.Config) *bus.Bus {
 	}
 	t.Cleanup(b.Close)
 	return b
+}
+
+// empty deletes all topics and groups, so that a test finds a log as if new.
+func empty(t testing.TB, config bus.Config) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	b, err := bus.Open(ctx, config, obs.Scope{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if err := b.DeleteAll(ctx); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // All returns every record a topic holds, partition after partition.

@@ -1,0 +1,24 @@
+package kafka_test
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/decodersring/decoder/test/kafka/kafkatest"
+)
+
+// TestTheRuntimesSuiteOnKafka runs the tests of the runtime, of dead letters
+// and of reruns, which run on the embedded log by themselves, on Apache Kafka.
+func TestTheRuntimesSuiteOnKafka(t *testing.T) {
+	c := kafkatest.Start(t, 1)
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-p=1", "-timeout=8m", "./internal/client/...")
+	cmd.Dir = "../.."
+	cmd.Env = append(os.Environ(), "DECODER_TEST_BROKERS="+strings.Join(c.Brokers(), ","))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+}
