@@ -23,6 +23,7 @@ type folder struct {
 	name  string
 	dir   string // the store's
 	age   time.Duration
+	most  int // days with rows; 0 is as many as the age allows
 	guard *guard
 
 	storage *logstorage.Storage
@@ -33,9 +34,9 @@ type folder struct {
 	taken   map[int64]bool  // days that have rows, as days since 1970
 }
 
-// maxDays bounds the days that have rows: each costs memory and files, and a
-// made-up capture may spread over as many as there are.
-const maxDays = 1000
+// maxCaptureDays bounds the days of captures: each costs memory and files, and
+// a made-up capture may spread over as many as there are.
+const maxCaptureDays = 1000
 
 // futureLimit is how far ahead an event may be. The library's own is a day
 // more, so that it never decides.
@@ -60,13 +61,21 @@ func (f *folder) open(minFree int64, log *slog.Logger) error {
 		FlushInterval:         5 * time.Second,
 		MinFreeDiskSpaceBytes: minFree,
 	})
-	f.taken = map[int64]bool{}
+	f.recount()
+	return nil
+}
+
+// recount notes which days have rows.
+func (f *folder) recount() {
+	taken := map[int64]bool{}
 	for _, day := range f.days() {
 		if t, err := time.Parse(dayFormat, day); err == nil {
-			f.taken[t.UnixNano()/levels[0]] = true
+			taken[t.UnixNano()/levels[0]] = true
 		}
 	}
-	return nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.taken = taken
 }
 
 func (f *folder) path() string { return filepath.Join(f.dir, f.name) }
@@ -92,10 +101,13 @@ func (f *folder) check(t, now time.Time) error {
 
 // admit refuses a day beyond those that may have rows.
 func (f *folder) admit(day int64) error {
+	if f.most == 0 {
+		return nil
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.taken[day] && len(f.taken) >= maxDays {
-		return fault.NewPermanent(store.CodeDays, fmt.Errorf("%s has documents of %d days already", f.name, maxDays))
+	if !f.taken[day] && len(f.taken) >= f.most {
+		return fault.NewPermanent(store.CodeDays, fmt.Errorf("%s has documents of %d days already", f.name, f.most))
 	}
 	f.taken[day] = true
 	return nil
@@ -184,11 +196,7 @@ func (f *folder) drop(day string) error {
 	if err != nil {
 		return fmt.Errorf("dropping the day %s: %w", day, err)
 	}
-	if t, err := time.Parse(dayFormat, day); err == nil {
-		f.mu.Lock()
-		delete(f.taken, t.UnixNano()/levels[0])
-		f.mu.Unlock()
-	}
+	f.recount()
 	return nil
 }
 

@@ -58,7 +58,7 @@ func New(cfg Config, scope obs.Scope) (*Store, error) {
 		cfg: cfg, scope: scope, metrics: newMetrics(scope),
 		ready: make(chan struct{}), done: make(chan struct{}),
 		live:     &folder{name: "live", dir: cfg.Dir, age: cfg.LiveAge},
-		captures: &folder{name: "captures", dir: cfg.Dir, age: unlimitedAge},
+		captures: &folder{name: "captures", dir: cfg.Dir, age: unlimitedAge, most: maxCaptureDays},
 		queries:  make(chan struct{}, cfg.Queries),
 	}
 	s.base, s.stop = context.WithCancel(context.Background())

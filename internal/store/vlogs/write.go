@@ -40,8 +40,11 @@ type part struct {
 	days   map[string]bool
 }
 
-// maxPending is how many rows are put in order at a time.
-const maxPending = 500
+// Rows are put in order so many, or of so many bytes, at a time.
+const (
+	maxPending      = 500
+	maxPendingBytes = 4 << 20
+)
 
 func newBatch(s *Store) *batch {
 	b := &batch{}
@@ -126,7 +129,7 @@ func (b *batch) add(d *store.Doc, fields []field) {
 	b.fields = append(b.fields, fields...)
 	b.pending = append(b.pending, row{
 		at: d.Time.UnixNano(), part: partOf(d), stream: b.streams.number(b.rows.stream), start: start, end: len(b.fields)})
-	if len(b.pending) >= maxPending {
+	if len(b.pending) >= maxPending || len(b.rows.arena) > maxPendingBytes {
 		b.order()
 	}
 }
