@@ -321,3 +321,18 @@ func (b *Bus) DeleteAll(ctx context.Context) error {
 	}
 	return nil
 }
+
+// DeadBytes returns what the dead letters of all clients take on the disk.
+func (b *Bus) DeadBytes(ctx context.Context) (int64, error) {
+	all := b.sizes(ctx)
+	if all == nil {
+		return 0, errors.New("the log does not say what its topics take")
+	}
+	bytes := int64(0)
+	for p, size := range all {
+		if DeadClient(p.Topic) != "" {
+			bytes += size
+		}
+	}
+	return bytes, nil
+}
