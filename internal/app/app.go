@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -208,5 +209,5 @@ func until(release func() error) func(context.Context) error {
 }
 
 func (a *App) version() api.Version {
-	return api.Version{Version: a.options.Version, Go: runtime.Version(), Data: a.options.Data, Started: a.started}
+	return api.Version{Version: a.options.Version, Go: runtime.Version(), Data: a.options.Data, Started: a.started, PID: os.Getpid()}
 }
