@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/decodersring/decoder/internal/bus"
@@ -168,7 +169,8 @@ func (c BusConfig) Validate() error {
 		errs = append(errs, config.Fieldf("listen", "other machines can reach %s, so the log needs bus.tls with enabled, cert and key", c.Listen))
 	}
 	for name, t := range c.Topics {
-		if bus.Lookup(name).Name == "" {
+		known := func(topic bus.Topic) bool { return topic.Name == name }
+		if !slices.ContainsFunc(bus.Catalogue(), known) && bus.DeadClient(name) == "" {
 			errs = append(errs, config.Fieldf("topics", "there is no topic %q", name))
 		}
 		if t.Partitions < 0 || t.Partitions > 1000 {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/decodersring/decoder/internal/atomicfile"
 )
 
 // Format is the version of the data folder's layout. A newer one is refused,
@@ -127,7 +129,7 @@ func (d *dataDir) checkFormat() error {
 	name := filepath.Join(d.path, "format")
 	text, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
-		return writeFileDurably(name, fmt.Appendf(nil, formatLine, Format))
+		return atomicfile.WriteDurable(name, fmt.Appendf(nil, formatLine, Format))
 	}
 	if err != nil {
 		return fmt.Errorf("reading the data folder's format: %w", err)
@@ -144,20 +146,3 @@ func (d *dataDir) checkFormat() error {
 
 // Close gives the folder back.
 func (d *dataDir) Close() error { return d.lock.Close() }
-
-// writeFileDurably writes a file aside, syncs it and renames it into place.
-func writeFileDurably(name string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", name, err)
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", name, err), os.Remove(f.Name()))
-	}
-	return nil
-}

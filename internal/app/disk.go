@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/decodersring/decoder/internal/atomicfile"
 	"github.com/decodersring/decoder/internal/config"
 )
 
@@ -51,7 +52,7 @@ func firstBudget(name string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return free / 5, writeFileDurably(name, fmt.Appendf(nil, budgetLine, free/5))
+	return free / 5, atomicfile.WriteDurable(name, fmt.Appendf(nil, budgetLine, free/5))
 }
 
 func freeDisk(dir string) (int64, error) {

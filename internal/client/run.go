@@ -105,7 +105,7 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 	group, err := c.runtime.bus.Join(bus.GroupOptions{
 		Group: c.spec.Group, Topics: append([]string{bus.TopicResend}, c.spec.Inputs...), Member: c,
-		MaxFetch: int32(min(c.spec.InFlight/4, 8<<20)), Session: c.spec.Session,
+		MaxFetch: maxFetch(c.spec.InFlight), Session: c.spec.Session,
 	})
 	if err != nil {
 		return err
@@ -126,6 +126,11 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// maxFetch is how much is asked for at once, as it lies on the log. Text comes
+// out of its compression six to ten times as large, and the next fetch is under
+// way while the one before is handled.
+func maxFetch(inFlight int64) int32 { return int32(min(max(inFlight/16, 64<<10), 2<<20)) }
 
 // prepare makes sure that the topics are there, however long the log is away.
 func (c *Client) prepare(ctx context.Context) error {
