@@ -201,10 +201,12 @@ func same(got, want string, as mapping.As) bool {
 }
 
 // Schema fails for a field outside the object named nest that ECS does not
-// have, or has otherwise, and for names that repeat.
+// have, or has otherwise, for names that repeat, and for values of event.type
+// that no value of event.category expects.
 func Schema(t testing.TB, doc []byte, nest string) {
 	t.Helper()
 	seen := map[string]bool{}
+	var categories, types []any
 	for _, l := range leavesOf(t, doc) {
 		path := strings.Join(l.path, ".")
 		if key := fmt.Sprintf("%q", l.path); seen[key] {
@@ -212,8 +214,21 @@ func Schema(t testing.TB, doc []byte, nest string) {
 		} else {
 			seen[key] = true
 		}
+		switch path {
+		case "event.category":
+			categories, _ = l.value.([]any)
+		case "event.type":
+			types, _ = l.value.([]any)
+		}
 		if l.path[0] != nest {
 			checkField(t, path, l.value, false)
+		}
+	}
+	for _, typ := range types {
+		if len(categories) > 0 && !slices.ContainsFunc(categories, func(c any) bool {
+			return slices.Contains(ecs.ExpectedTypes(fmt.Sprint(c)), fmt.Sprint(typ))
+		}) {
+			t.Errorf("event.type %v is expected by none of the categories %v", typ, categories)
 		}
 	}
 }

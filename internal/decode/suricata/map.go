@@ -55,11 +55,11 @@ func (s *state) mapRest(as mapping.As, f event.Field, l event.Leaf) bool {
 		return s.mapAttachments(f, l)
 	case asCVE:
 		return s.mapCVE(f, l)
-	case asReference:
+	case asFirstText:
 		_, ok := s.first(f, l)
 		return ok
-	case asFirst:
-		return s.mapFirstMAC(f, l)
+	case asOnlyMAC:
+		return s.mapOnlyMAC(f, l)
 	case asKerberos:
 		return s.mapKerberos(f, l)
 	case asStatus:
@@ -141,9 +141,9 @@ func (s *state) first(f event.Field, l event.Leaf) (only, ok bool) {
 	return !more, true
 }
 
-// mapFirstMAC takes the only MAC address of an array; of several none says
+// mapOnlyMAC takes the only MAC address of an array; of several none says
 // more than the others.
-func (s *state) mapFirstMAC(f event.Field, l event.Leaf) bool {
+func (s *state) mapOnlyMAC(f event.Field, l event.Leaf) bool {
 	only, ok := s.first(f, l)
 	mac := s.Doc.Value(f)
 	if !ok {

@@ -28,8 +28,8 @@ const (
 	asEmails
 	asAttachments
 	asCVE
-	asReference
-	asFirst
+	asFirstText
+	asOnlyMAC
 	asKerberos
 	asStatus
 )
@@ -61,8 +61,8 @@ func wayNames() map[mapping.As]string {
 		asEmails:          "addresses",
 		asAttachments:     "file names of attachments",
 		asCVE:             "CVE identifier",
-		asReference:       "first reference",
-		asFirst:           "first of an array",
+		asFirstText:       "first of an array",
+		asOnlyMAC:         "MAC address, if it is the only one",
 		asKerberos:        "success, or failure where there is an error",
 		asStatus:          "success or failure",
 	}
@@ -97,8 +97,8 @@ func commonRules() []mapping.Rule {
 		{From: "vlan", To: "network.vlan.id", As: asVLAN},
 		{From: "ether.src_mac", To: "source.mac", As: mapping.MAC},
 		{From: "ether.dest_mac", To: "destination.mac", As: mapping.MAC},
-		{From: "ether.src_macs", To: "source.mac", As: asFirst},
-		{From: "ether.dest_macs", To: "destination.mac", As: asFirst},
+		{From: "ether.src_macs", To: "source.mac", As: asOnlyMAC},
+		{From: "ether.dest_macs", To: "destination.mac", As: asOnlyMAC},
 		{From: "tunnel.src_ip", As: mapping.Nothing, Related: mapping.IPs},
 		{From: "tunnel.dest_ip", As: mapping.Nothing, Related: mapping.IPs},
 		{From: "engine.message", To: "message", As: mapping.Keyword},
@@ -113,7 +113,7 @@ func alertRules() []mapping.Rule {
 		{From: "alert.signature", To: "rule.name", As: mapping.Keyword},
 		{From: "alert.category", To: "rule.category", As: mapping.Keyword},
 		{From: "alert.severity", To: "event.severity", As: mapping.Long},
-		{From: "alert.references", To: "rule.reference", As: asReference, Keep: true},
+		{From: "alert.references", To: "rule.reference", As: asFirstText, Keep: true},
 		{From: "alert.metadata.mitre_tactic_id", To: "threat.tactic.id", As: mapping.Keywords},
 		{From: "alert.metadata.mitre_tactic_name", To: "threat.tactic.name", As: mapping.Keywords},
 		{From: "alert.metadata.mitre_technique_id", To: "threat.technique.id", As: mapping.Keywords},
@@ -196,6 +196,7 @@ func tlsRules() []mapping.Rule {
 		{From: "tls.session_resumed", To: "tls.resumed", As: mapping.Bool},
 		{From: "tls.ja3.hash", To: "tls.client.ja3", As: mapping.Keyword, Related: mapping.Hashes},
 		{From: "tls.ja3s.hash", To: "tls.server.ja3s", As: mapping.Keyword, Related: mapping.Hashes},
+		{From: "tls.server_alpns", To: "tls.next_protocol", As: asFirstText, Keep: true},
 		{From: "tls.ja4", As: mapping.Nothing, Related: mapping.Hashes},
 		{From: "quic.sni", To: "tls.client.server_name", As: mapping.Keyword, Related: mapping.Hosts},
 		{From: "quic.ja3.hash", To: "tls.client.ja3", As: mapping.Keyword, Related: mapping.Hashes},

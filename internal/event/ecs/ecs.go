@@ -52,6 +52,33 @@ func Find(name string) (Field, bool) {
 // Names returns the names of all fields, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(fields())) }
 
+// ExpectedTypes returns the values of event.type that ECS expects beside a
+// value of event.category, nil for what is no category.
+func ExpectedTypes(category string) []string {
+	return map[string][]string{
+		"api":                 {"access", "admin", "allowed", "change", "creation", "deletion", "denied", "end", "info", "start", "user"},
+		"authentication":      {"end", "info", "start"},
+		"configuration":       {"access", "change", "creation", "deletion", "info"},
+		"database":            {"access", "change", "error", "info"},
+		"driver":              {"change", "end", "info", "start"},
+		"email":               {"info"},
+		"file":                {"access", "change", "creation", "deletion", "info"},
+		"host":                {"access", "change", "end", "info", "start"},
+		"iam":                 {"admin", "change", "creation", "deletion", "group", "info", "user"},
+		"intrusion_detection": {"allowed", "denied", "info"},
+		"library":             {"start"},
+		"malware":             {"info"},
+		"network":             {"access", "allowed", "connection", "denied", "end", "info", "protocol", "start"},
+		"package":             {"access", "change", "deletion", "info", "installation", "start"},
+		"process":             {"access", "change", "end", "info", "start"},
+		"registry":            {"access", "change", "creation", "deletion"},
+		"session":             {"end", "info", "start"},
+		"threat":              {"indicator"},
+		"vulnerability":       {"info"},
+		"web":                 {"access", "error", "info"},
+	}[category]
+}
+
 //go:embed fields.txt
 var source string
 

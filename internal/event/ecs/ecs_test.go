@@ -45,3 +45,22 @@ func TestEveryFieldHasAKnownType(t *testing.T) {
 		t.Errorf("event.type allows %q", f.Allowed)
 	}
 }
+
+func TestEveryCategoryExpectsAllowedTypes(t *testing.T) {
+	categories, _ := Find("event.category")
+	types, _ := Find("event.type")
+	for _, c := range categories.Allowed {
+		expected := ExpectedTypes(c)
+		if len(expected) == 0 {
+			t.Errorf("category %s expects no type", c)
+		}
+		for _, e := range expected {
+			if !slices.Contains(types.Allowed, e) {
+				t.Errorf("category %s expects %s, which is no type", c, e)
+			}
+		}
+	}
+	if got := ExpectedTypes("none"); got != nil {
+		t.Errorf("no category expects %q", got)
+	}
+}
