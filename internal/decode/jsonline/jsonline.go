@@ -80,7 +80,7 @@ func (d *Decoder) Decode(line []byte, meta decode.Meta, dst []byte) (decode.Even
 		return decode.Event{}, err
 	}
 	s := d.states.Get().(*mapping.State)
-	defer d.states.Put(s)
+	defer func() { s.Release(); d.states.Put(s) }()
 	if err := s.Parse(line); err != nil {
 		return decode.Event{}, decode.ParseFault("JSON", err)
 	}

@@ -48,6 +48,20 @@ func (s *State) Parse(line []byte) error {
 	return err
 }
 
+// largestSide is the most that is kept of Side from one line for the next.
+const largestSide = 1 << 20
+
+// Release lets go of the line, and of memory that only a large one needs. To
+// be called before a state is put aside.
+func (s *State) Release() {
+	s.Line = nil
+	s.elements.Reset(nil, 0)
+	s.Doc.Reset(nil)
+	if cap(s.Doc.Side) > largestSide {
+		s.Doc.Side = nil
+	}
+}
+
 // Find returns the last leaf of a path that the table knows.
 func (s *State) Find(path event.Path) (event.Leaf, bool) {
 	for i := range s.leaves {

@@ -108,8 +108,8 @@ func (d *Decoder) DecodeAll(line []byte, meta decode.Meta, dst []byte, emit func
 		return dst, err
 	}
 	outer, inner := d.states.Get().(*state), d.states.Get().(*state)
-	defer d.states.Put(outer)
-	defer d.states.Put(inner)
+	defer d.put(outer)
+	defer d.put(inner)
 	if err := outer.Parse(line); err != nil {
 		return dst, decode.ParseFault("osquery", err)
 	}
@@ -130,6 +130,7 @@ func (d *Decoder) DecodeAll(line []byte, meta decode.Meta, dst []byte, emit func
 		outer.rows.Reset(line, int(list.leaf.Start))
 		for row, ok := outer.rows.Next(); ok; row, ok = outer.rows.Next() {
 			outer.row = append(append(head, row.Bytes(line)...), '}')
+			head = outer.row[:len(head)]
 			if err := inner.Parse(outer.row); err != nil {
 				return dst, decode.ParseFault("osquery", err)
 			}
@@ -143,6 +144,15 @@ func (d *Decoder) DecodeAll(line []byte, meta decode.Meta, dst []byte, emit func
 		}
 	}
 	return dst, nil
+}
+
+func (d *Decoder) put(s *state) {
+	s.Release()
+	s.rows.Reset(nil, 0)
+	if cap(s.row) > 1<<20 {
+		s.row = nil
+	}
+	d.states.Put(s)
 }
 
 // list is rows that were logged together.

@@ -61,7 +61,7 @@ func (d *Decoder) Decode(line []byte, meta decode.Meta, dst []byte) (decode.Even
 		return decode.Event{}, err
 	}
 	s := d.states.Get().(*state)
-	defer d.states.Put(s)
+	defer d.put(s)
 	if err := s.Parse(line); err != nil {
 		return decode.Event{}, decode.ParseFault("EVE", err)
 	}
@@ -76,6 +76,11 @@ func (d *Decoder) Decode(line []byte, meta decode.Meta, dst []byte) (decode.Even
 	}
 	s.finish(meta)
 	return d.base.Event(s.State, dst), nil
+}
+
+func (d *Decoder) put(s *state) {
+	s.Release()
+	d.states.Put(s)
 }
 
 // state is the working memory of one decoding.

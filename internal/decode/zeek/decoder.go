@@ -96,21 +96,21 @@ func (d *Decoder) decodeJSON(line []byte, name string, meta decode.Meta, dst []b
 	c := d.log(name)
 	s := c.states.Get().(*state)
 	if err := s.Parse(line); err != nil {
-		c.states.Put(s)
+		c.put(s)
 		return decode.Event{}, decode.ParseFault("Zeek", err)
 	}
 	if path, ok := s.Find(c.path); ok && path.Kind == event.String && string(path.Bytes(line)) != name {
 		if own := d.log(string(path.Bytes(line))); own != c {
-			c.states.Put(s)
+			c.put(s)
 			c = own
 			s = c.states.Get().(*state)
 			if err := s.Parse(line); err != nil {
-				c.states.Put(s)
+				c.put(s)
 				return decode.Event{}, decode.ParseFault("Zeek", err)
 			}
 		}
 	}
-	defer c.states.Put(s)
+	defer c.put(s)
 	return s.decode(meta, dst)
 }
 

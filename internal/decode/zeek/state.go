@@ -85,6 +85,12 @@ func compile(l log, home decode.Home) (*compiled, error) {
 	return c, nil
 }
 
+func (c *compiled) put(s *state) {
+	s.Release()
+	s.numbers.Reset(nil, 0)
+	c.states.Put(s)
+}
+
 // state is the working memory of one decoding.
 type state struct {
 	*mapping.State

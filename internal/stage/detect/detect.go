@@ -72,7 +72,7 @@ func (s *Stage) Outputs() []string { return []string{bus.TopicAlerts} }
 // Handle shows an event to all detectors and emits an alert for each finding.
 func (s *Stage) Handle(_ context.Context, in *client.Record, out *client.Output) error {
 	r := s.readers.Get().(*reader)
-	defer s.readers.Put(r)
+	defer func() { r.release(); s.readers.Put(r) }()
 	if err := r.read(in.Value); err != nil {
 		return fault.NewPermanent(codeEventInvalid, fmt.Errorf("reading an event: %w", err))
 	}

@@ -102,6 +102,12 @@ func (r *reader) read(doc []byte) error {
 	return nil
 }
 
+// release lets go of the event's bytes.
+func (r *reader) release() {
+	r.doc = nil
+	r.elements.Reset(nil, 0)
+}
+
 // appendCopied appends the objects that an alert takes over, as members.
 func (r *reader) appendCopied(dst []byte) []byte {
 	r.kept = r.kept[:0]
