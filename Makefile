@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/.tools/node_modules/.bin:$(PATH)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOFLAGS_BUILD := -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 
-.PHONY: help up build web test lint bench bench-quick fmt clean
+.PHONY: help up build web test lint bench fmt clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -30,7 +30,9 @@ test: ## Install what the tests need and run them all
 lint: ## Check form and habits
 	scripts/lint
 
-bench: build ## Measure against peers, side by side
+bench: ## Measure against peers, side by side; BENCH="-short decode" for less
+	scripts/install run build test bench
+	$(MAKE) build
 	cd test/bench && go run . $(BENCH)
 
 fmt: ## Format
