@@ -28,6 +28,7 @@ type entry struct {
 	file   *os.File
 	size   int64
 	atEnd  bool // the last read found nothing new
+	missed int  // scans in a row that did not find it
 	final  bool // its writer has gone on to another file
 	failed bool // a problem with it has been reported
 }

@@ -65,13 +65,9 @@ func (t *Tail) replaced() bool {
 // read appends one chunk of a file and moves its offset behind the last whole
 // line of it. It returns the bytes read, 0 at the end.
 func (t *Tail) read(ctx context.Context, e *entry) (int, error) {
-	if e.file == nil {
-		f, err := os.Open(e.path)
-		if err != nil {
-			t.complain(e, err)
-			return 0, nil
-		}
-		e.file = f
+	e.atEnd = false
+	if !t.open(e) {
+		return 0, nil
 	}
 	t.lines.StartAt(e.Offset)
 	at, end := e.Offset, e.Offset
@@ -113,6 +109,30 @@ func (t *Tail) read(ctx context.Context, e *entry) (int, error) {
 	e.Offset, t.dirty = end, true
 	e.learn()
 	return read, nil
+}
+
+// open opens the entry's file, if it is not open, and makes sure that it is
+// that one: since the scan it may have been renamed, and another lie there. An
+// empty one would be taken for the end of this one otherwise.
+func (t *Tail) open(e *entry) bool {
+	if e.file != nil {
+		return true
+	}
+	if e.path == "" {
+		return false
+	}
+	f, err := os.Open(e.path)
+	if err != nil {
+		t.complain(e, err)
+		return false
+	}
+	if fingerprint(f, e.HeadLen) != e.Head {
+		f.Close()
+		t.scanned = time.Time{}
+		return false
+	}
+	e.file = f
+	return true
 }
 
 func (t *Tail) add(e *entry, l batch.Line) {
@@ -186,6 +206,9 @@ func (t *Tail) settle(ctx context.Context, e *entry) error {
 			return err
 		}
 	}
+	if !e.atEnd || e.file == nil {
+		return nil // it could not be read to its end
+	}
 	if rest := t.lines.Pending(); rest > 0 && t.lines.Offset() == e.Offset {
 		err := t.lines.Last(func(l batch.Line) error { t.add(e, l); return nil })
 		if err == nil {
@@ -197,15 +220,19 @@ func (t *Tail) settle(ctx context.Context, e *entry) error {
 		e.Offset += rest
 	}
 	e.Done, t.dirty = true, true
-	path := e.path
 	e.close()
-	if !t.opts.Owned || path == "" {
+	return t.remove(e)
+}
+
+// remove removes an Owned file that is done, once the bookmark says so durably.
+func (t *Tail) remove(e *entry) error {
+	if !t.opts.Owned || e.path == "" || e.path == t.opts.Path {
 		return nil
 	}
 	if err := t.marks.write(t.opts.Bookmark, true); err != nil {
 		return err
 	}
-	if err := os.Remove(path); err != nil {
+	if err := os.Remove(e.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("removing a file that has been read: %w", err)
 	}
 	return nil

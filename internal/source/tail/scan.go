@@ -96,6 +96,11 @@ func (t *Tail) scan(skip bool) error {
 	t.forget()
 	t.current = nil
 	for _, e := range t.marks.Files {
+		if e.Done { // killed before it was removed
+			if err := t.remove(e); err != nil {
+				return err
+			}
+		}
 		if e.path == t.opts.Path {
 			t.current = e
 		}
@@ -117,8 +122,12 @@ func (t *Tail) match(found []candidate) {
 	for _, e := range t.marks.Files {
 		e.path = ""
 		for _, c := range found {
-			if c.inode == e.Inode && c.size >= e.Offset && c.fingerprint(e.HeadLen) == e.Head {
-				e.path, e.size, taken[c.path] = c.path, c.size, true
+			switch {
+			case c.inode != e.Inode:
+			case c.size >= e.Offset && c.fingerprint(e.HeadLen) == e.Head:
+				e.path, e.size, e.missed, taken[c.path] = c.path, c.size, 0, true
+			default:
+				e.missed = mayMiss // truncated, or the inode is another file's now
 			}
 		}
 	}
@@ -129,7 +138,7 @@ func (t *Tail) match(found []candidate) {
 		for _, c := range found {
 			if !taken[c.path] && c.size >= e.Offset && c.fingerprint(e.HeadLen) == e.Head {
 				e.close()
-				e.path, e.size, e.Inode, taken[c.path] = c.path, c.size, c.inode, true
+				e.path, e.size, e.Inode, e.missed, taken[c.path] = c.path, c.size, c.inode, 0, true
 				t.dirty = true
 				break
 			}
@@ -208,11 +217,18 @@ func beginsLike(f io.ReaderAt, size int64, path string) bool {
 	return head != "" && head == fingerprint(other, n)
 }
 
-// forget drops entries of files that are gone. One that had not been read to
-// its end is reported.
+// mayMiss is how many scans in a row may not find a file before it is gone.
+const mayMiss = 1
+
+// forget drops entries of files that are gone: not found twice in a row, since
+// one that is renamed while the folder is listed is found under neither name.
+// One that had not been read to its end is reported.
 func (t *Tail) forget() {
 	t.marks.Files = slices.DeleteFunc(t.marks.Files, func(e *entry) bool {
 		if e.path != "" || e.file != nil {
+			return false
+		}
+		if e.missed++; e.missed <= mayMiss {
 			return false
 		}
 		if !e.Done {

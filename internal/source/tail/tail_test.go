@@ -94,7 +94,7 @@ func (l *fakeLog) await(t *testing.T, n int) []string {
 		select {
 		case <-changed:
 		case <-limit:
-			t.Fatalf("%d lines are on the log, want %d: %.2000q", have, n, l.lines())
+			t.Fatalf("%d lines are on the log, want %d: %.200q", have, n, l.lines())
 		}
 	}
 }
@@ -413,6 +413,59 @@ func TestOwnOlderFilesAreRemovedOnlyOnceAcknowledged(t *testing.T) {
 	}
 	if _, err := os.Stat(r.path); err != nil {
 		t.Errorf("the current file is gone: %v", err)
+	}
+}
+
+func TestAFileRenamedBetweenScanAndOpeningIsNotTakenForItsSuccessor(t *testing.T) {
+	r := newRig(t)
+	r.opts.Owned = true
+	appendTo(t, r.path, numbered(0, 9))
+	tail, err := New(r.opts, Deps{Log: r.log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tail.resume(t.Context()); err != nil { // scans, opens nothing
+		t.Fatal(err)
+	}
+	defer tail.close()
+	if err := os.Rename(r.path, r.path+".000001"); err != nil {
+		t.Fatal(err)
+	}
+	appendTo(t, r.path, "") // the engine has nothing to say yet
+	for range 4 {
+		if _, err := tail.round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		tail.scanned = time.Time{}
+	}
+	r.want(t, 9)
+	if _, err := os.Stat(r.path + ".000001"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the older file was not removed: %v", err)
+	}
+}
+
+func TestAnOwnFileThatWasDoneBeforeAKillIsRemoved(t *testing.T) {
+	r := newRig(t)
+	r.opts.Owned = true
+	appendTo(t, r.path+".000001", numbered(0, 9))
+	appendTo(t, r.path, numbered(9, 10))
+	if err := os.Link(r.path+".000001", filepath.Join(r.dir, "kept")); err != nil { // keeps the inode
+		t.Fatal(err)
+	}
+	r.start(t)
+	r.want(t, 10)
+	r.stop()
+	if err := os.Link(filepath.Join(r.dir, "kept"), r.path+".000001"); err != nil {
+		t.Fatal(err)
+	}
+	r.start(t)
+	r.sync(t)
+	r.stop()
+	if _, err := os.Stat(r.path + ".000001"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the older file was not removed: %v", err)
+	}
+	if r.log.twice != 0 || len(r.log.lines()) != 10 {
+		t.Errorf("%d lines twice, %d in all", r.log.twice, len(r.log.lines()))
 	}
 }
 
