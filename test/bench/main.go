@@ -25,7 +25,11 @@ type section struct {
 
 // sections is every section, in the order in which they run.
 func sections() []section {
+<<<<<<< HEAD
 	return []section{decodeSection(), storeSection(), pipelineSection(), latencySection()}
+=======
+	return []section{decodeSection(), mailSection(), storeSection()}
+>>>>>>> ffda77c (docs, test/bench: mail; jsonify and hygiene beside rspamd and SpamAssassin)
 }
 
 // report collects what a section measured.
