@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -157,13 +158,16 @@ func (m *Manager) List(req *kmsg.ListGroupsRequest) *kmsg.ListGroupsResponse {
 		r := kmsg.NewListGroupsResponseGroup()
 		r.Group, r.ProtocolType, r.GroupState, r.GroupType = g.id, g.protocolType, g.state.String(), "classic"
 		g.mu.Unlock()
-		if len(req.StatesFilter) > 0 && !slices.Contains(req.StatesFilter, r.GroupState) ||
-			len(req.TypesFilter) > 0 && !slices.Contains(req.TypesFilter, r.GroupType) {
-			continue
+		if matches(req.StatesFilter, r.GroupState) && matches(req.TypesFilter, r.GroupType) {
+			resp.Groups = append(resp.Groups, r)
 		}
-		resp.Groups = append(resp.Groups, r)
 	}
 	return resp
+}
+
+// matches says whether a filter lets the value through; case does not count.
+func matches(filter []string, value string) bool {
+	return len(filter) == 0 || slices.ContainsFunc(filter, func(f string) bool { return strings.EqualFold(f, value) })
 }
 
 // Describe answers a DescribeGroups request.
