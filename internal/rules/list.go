@@ -98,6 +98,9 @@ func (s *Set) toggle(ctx context.Context, on bool, ids []int) error {
 	if err := s.relist(on, ids); err != nil {
 		return err
 	}
+	if next.Inputs, err = s.inputs(); err != nil {
+		return err
+	}
 	if err := atomicfile.WriteDurable(s.path("active", "decoder.rules"), out.Bytes()); err != nil {
 		return err
 	}

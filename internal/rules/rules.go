@@ -2,7 +2,9 @@ package rules
 
 import (
 	"context"
+	"crypto/sha256"
 	_ "embed"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -70,6 +72,7 @@ type state struct {
 	Updated time.Time    `json:"updated"` // last successful fetch; zero: never
 	Made    time.Time    `json:"made"`    // when the active rules were put in place
 	Starter bool         `json:"starter"` // the starter rules are among them
+	Inputs  string       `json:"inputs"`  // hash of what they were made of, the fetched aside
 	Enabled int          `json:"enabled"`
 	Total   int          `json:"total"`
 	Failed  []FailedRule `json:"failed,omitempty"` // left out, since the engine does not load them
@@ -122,8 +125,10 @@ group:quic-events.rules
 group:files.rules
 `
 
-// Prepare makes the folder and, if there are no active rules, makes them of
-// what is there without fetching. When it returns nil, RuleSet can be used.
+// Prepare makes the folder and, if there are no active rules or the lists, the
+// local files or the configuration have changed, makes them of what is there
+// without fetching. When it returns nil, RuleSet can be used: rules that cannot
+// be made anew stay as they were, and the status says why.
 func (s *Set) Prepare(ctx context.Context) error {
 	s.change.Lock()
 	defer s.change.Unlock()
@@ -151,11 +156,41 @@ func (s *Set) Prepare(ctx context.Context) error {
 	if err := s.readState(); err != nil {
 		return err
 	}
-	if _, err := os.Stat(s.path("active", "decoder.rules")); err == nil {
+	have := exists(s.path("active", "decoder.rules"))
+	inputs, err := s.inputs()
+	if err == nil && have && inputs == s.present().Inputs {
 		return nil
 	}
-	_, err := s.rebuild(ctx, false)
+	if err == nil {
+		_, err = s.rebuild(ctx, false)
+	}
+	if err != nil && have && ctx.Err() == nil {
+		s.deps.Scope.Logger().Warn("changed rules cannot be used; those in use stay", "error", err)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.state.Problem = err.Error()
+		return nil
+	}
 	return err
+}
+
+// inputs is a hash of everything rules are made of but what is fetched.
+func (s *Set) inputs() (string, error) {
+	files, err := s.localFiles()
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %q %q %q\n", s.opts.Sources, s.opts.Enable, s.opts.Disable, files)
+	for _, path := range append(files, s.path("builtin", "starter.rules"), s.path("enable.conf"), s.path("disable.conf"), s.path("modify.conf")) {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return "", fmt.Errorf("reading what rules are made of: %w", err)
+		}
+		fmt.Fprintf(h, "%d\n", len(b))
+		h.Write(b)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 func (s *Set) readState() error {

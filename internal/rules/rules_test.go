@@ -188,6 +188,36 @@ func TestTheStateSurvivesARestart(t *testing.T) {
 	}
 }
 
+func TestWhatChangedWhileTheProgramWasAwayIsUsedAtTheNextStart(t *testing.T) {
+	needPrograms(t, "suricata", "suricata-update")
+	s := newSet(t, Options{}, nil)
+	before := s.Status().Enabled
+	again := func(change func(*Options)) Status {
+		t.Helper()
+		o := s.opts
+		change(&o)
+		next, err := New(o, s.deps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := next.Prepare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return next.Status()
+	}
+	write(t, s.path("local", "own.rules"), `alert ip any any -> any any (msg:"own"; content:"own"; sid:1000301; rev:1;)`+"\n")
+	if got := again(func(*Options) {}).Enabled; got != before+1 {
+		t.Errorf("a local rule: %d are on, want %d", got, before+1)
+	}
+	if got := again(func(o *Options) { o.Disable = []string{"1000301", "1900001"} }).Enabled; got != before-1 {
+		t.Errorf("two disabled by the configuration: %d are on, want %d", got, before-1)
+	}
+	st := again(func(o *Options) { o.Local = []string{"/not/there.rules"} })
+	if st.Enabled != before-1 {
+		t.Errorf("a missing local file: %+v", st)
+	}
+}
+
 func TestEmergingThreatsOpenPassesAsAFile(t *testing.T) {
 	needPrograms(t, "suricata", "suricata-update")
 	corpora := os.Getenv("DECODER_CORPORA")

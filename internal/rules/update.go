@@ -78,7 +78,11 @@ func (s *Set) make(ctx context.Context, fetch bool) (Report, error) {
 	if err := s.merge(ctx, binary, candidate, fetch, fetched); err != nil {
 		return r, err
 	}
-	next := state{Version: stateVersion, Made: time.Now().UTC(), Starter: !fetched}
+	inputs, err := s.inputs()
+	if err != nil {
+		return r, err
+	}
+	next := state{Version: stateVersion, Made: time.Now().UTC(), Starter: !fetched, Inputs: inputs}
 	if fetch && fetched {
 		next.Updated, r.Fetched = next.Made, true
 	} else {
