@@ -10,9 +10,8 @@ import (
 // fields are the fields that are filled by code, beside the table's targets.
 type fields struct {
 	kind, dataset, category, typ, duration, start, end,
-	outcome,
 	observerType, observerVendor, observerProduct, observerName,
-	transport, protocol, networkBytes, networkPackets, innerVLAN,
+	protocol, networkBytes, networkPackets, innerVLAN,
 	sourceBytes, sourcePackets, destinationBytes, destinationPackets,
 	question, questionType, resolved, answers, tlsProtocol, framework, tactic, technique, sourcePort event.Field
 
@@ -26,13 +25,14 @@ type certificate struct {
 	subject, issuer, notBefore, notAfter event.Field // as the table names them
 	subjectDN, issuerDN                  event.Field
 	x509NotBefore, x509NotAfter          event.Field
-	subjectParts, issuerParts            []event.Field // as dnKeys
+	subjectParts, issuerParts            []event.Field // as dnAttributes
 }
 
-// dnKeys are the attributes of a distinguished name that ECS has fields for.
-func dnKeys() (keys, names []string) {
-	return []string{"CN", "O", "OU", "L", "ST", "C"},
-		[]string{"common_name", "organization", "organizational_unit", "locality", "state_or_province", "country"}
+// dnAttributes are the attributes of a distinguished name that ECS has fields
+// for: how they begin, and what the fields are called.
+func dnAttributes() (prefixes, names [6]string) {
+	return [...]string{"CN=", "O=", "OU=", "L=", "ST=", "C="},
+		[...]string{"common_name", "organization", "organizational_unit", "locality", "state_or_province", "country"}
 }
 
 // filled names the fields that code fills.
@@ -46,7 +46,7 @@ func filled() []string {
 	for _, shared := range [][]string{mapping.BaseFields(), mapping.URLFields(), mapping.FileFields(), mapping.QuestionFields()} {
 		names = append(names, shared...)
 	}
-	_, parts := dnKeys()
+	_, parts := dnAttributes()
 	for _, side := range []string{"tls.server.", "tls.client."} {
 		names = append(names, side+"x509.not_before", side+"x509.not_after",
 			side+"x509.subject.distinguished_name", side+"x509.issuer.distinguished_name")
@@ -61,10 +61,10 @@ func newFields(t *mapping.Table) fields {
 	return fields{
 		kind: t.Field("event.kind"), dataset: t.Field("event.dataset"), category: t.Field("event.category"),
 		typ: t.Field("event.type"), duration: t.Field("event.duration"),
-		start: t.Field("event.start"), end: t.Field("event.end"), outcome: t.Field("event.outcome"),
+		start: t.Field("event.start"), end: t.Field("event.end"),
 		observerType: t.Field("observer.type"), observerVendor: t.Field("observer.vendor"),
 		observerProduct: t.Field("observer.product"), observerName: t.Field("observer.name"),
-		transport: t.Field("network.transport"), protocol: t.Field("network.protocol"),
+		protocol:     t.Field("network.protocol"),
 		networkBytes: t.Field("network.bytes"), networkPackets: t.Field("network.packets"),
 		innerVLAN:   t.Field("network.inner.vlan.id"),
 		sourceBytes: t.Field("source.bytes"), sourcePackets: t.Field("source.packets"),
@@ -86,7 +86,7 @@ func newCertificate(t *mapping.Table, side string) certificate {
 		subjectDN: t.Field(side + "x509.subject.distinguished_name"), issuerDN: t.Field(side + "x509.issuer.distinguished_name"),
 		x509NotBefore: t.Field(side + "x509.not_before"), x509NotAfter: t.Field(side + "x509.not_after"),
 	}
-	_, parts := dnKeys()
+	_, parts := dnAttributes()
 	for _, p := range parts {
 		c.subjectParts = append(c.subjectParts, t.Field(side+"x509.subject."+p))
 		c.issuerParts = append(c.issuerParts, t.Field(side+"x509.issuer."+p))
@@ -96,13 +96,13 @@ func newCertificate(t *mapping.Table, side string) certificate {
 
 // paths are the paths that code looks for by itself.
 type paths struct {
-	eventType, flowSourceIP, flowSourcePort, flowState, rdata, ttl, rrname event.Path
+	eventType, flowSourceIP, flowSourcePort, rdata, ttl event.Path
 }
 
 func newPaths(t *mapping.Table) paths {
 	return paths{
 		eventType: t.Path("event_type"), flowSourceIP: t.Path("flow.src_ip"), flowSourcePort: t.Path("flow.src_port"),
-		flowState: t.Path("flow.state"), rdata: t.Path("dns.rdata"), ttl: t.Path("dns.ttl"), rrname: t.Path("dns.rrname"),
+		rdata: t.Path("dns.rdata"), ttl: t.Path("dns.ttl"),
 	}
 }
 

@@ -128,7 +128,6 @@ func flowRules() []mapping.Rule {
 	return []mapping.Rule{
 		{From: "flow.src_ip", As: mapping.Nothing},
 		{From: "flow.src_port", As: mapping.Nothing},
-		{From: "flow.state", As: mapping.Nothing},
 		{From: "flow.bytes_toserver", As: asBytesToServer},
 		{From: "flow.bytes_toclient", As: asBytesToClient},
 		{From: "flow.pkts_toserver", As: asPacketsToServer},

@@ -67,17 +67,18 @@ func (s *state) putParts(parts []event.Field, l event.Leaf) {
 		return
 	}
 	raw := l.Bytes(s.Line)
+	prefixes, _ := dnAttributes()
 	for i, f := range parts {
 		start := len(s.Doc.Side)
 		for at := 0; at < len(raw); {
 			end := attributeEnd(raw, at)
-			if v, ok := bytes.CutPrefix(raw[at:end], dnPrefix(i)); ok && len(v) > 0 {
+			if v, prefix := raw[at:end], prefixes[i]; len(v) > len(prefix) && string(v[:len(prefix)]) == prefix {
 				sep := byte('[')
 				if len(s.Doc.Side) > start {
 					sep = ','
 				}
 				s.Doc.Side = append(s.Doc.Side, sep, '"')
-				s.Doc.Side = append(append(s.Doc.Side, v...), '"')
+				s.Doc.Side = append(append(s.Doc.Side, v[len(prefix):]...), '"')
 			}
 			at = end + len(", ")
 		}
@@ -86,11 +87,6 @@ func (s *state) putParts(parts []event.Field, l event.Leaf) {
 			s.Doc.Put(f, start, false)
 		}
 	}
-}
-
-// dnPrefix is how an attribute of dnKeys begins.
-func dnPrefix(i int) []byte {
-	return [][]byte{[]byte("CN="), []byte("O="), []byte("OU="), []byte("L="), []byte("ST="), []byte("C=")}[i]
 }
 
 // attributeEnd returns where the attribute that begins at the index ends:

@@ -47,19 +47,6 @@ func (d *Decoder) Decode(line []byte, meta decode.Meta, dst []byte) (decode.Even
 	}
 	line = bytes.TrimRight(line, "\r\n")
 	h := parse(line)
-	doc := event.NewDoc(d.table.Layout, nil)
-	put := func(name string, text []byte) {
-		if len(text) > 0 {
-			start := len(doc.Side)
-			doc.Side = event.AppendEscaped(doc.Side, text)
-			doc.Put(d.table.Field(name), start, true)
-		}
-	}
-	number := func(name string, n int64) {
-		start := len(doc.Side)
-		doc.Side = strconv.AppendInt(doc.Side, n, 10)
-		doc.Put(d.table.Field(name), start, false)
-	}
 	at, ok := mapping.ParseTime(h.time)
 	if !ok {
 		at = meta.Time
@@ -67,46 +54,76 @@ func (d *Decoder) Decode(line []byte, meta decode.Meta, dst []byte) (decode.Even
 	if at.IsZero() {
 		return decode.Event{}, decode.Fault(decode.CodeNoTimestamp, errors.New("decoding syslog: neither the line nor its record has a time"))
 	}
-	put("@timestamp", at.UTC().AppendFormat(nil, time.RFC3339Nano))
-	put("event.id", event.AppendID(nil, meta.Origin, event.KindEvent, 0))
-	put("event.kind", []byte("event"))
-	put("event.module", []byte("syslog"))
-	put("event.dataset", []byte("syslog.log"))
-	put("ecs.version", []byte(ecs.Version))
-	put("message", h.rest)
+	doc := document{event.NewDoc(d.table.Layout, nil), d.table}
+	doc.identity(at, meta)
+	doc.header(h)
+	doc.text("message", h.rest)
 	if len(h.rest) != len(line) {
-		put("event.original", line)
+		doc.text("event.original", line)
 	}
-	if h.priority >= 0 {
-		number("log.syslog.priority", int64(h.priority))
-		number("log.syslog.facility.code", int64(h.priority>>3))
-		number("log.syslog.severity.code", int64(h.priority&7))
-	}
-	put("log.syslog.hostname", h.hostname)
-	put("host.name", h.hostname)
-	put("log.syslog.appname", h.app)
-	put("process.name", h.app)
-	put("log.syslog.procid", h.process)
-	put("log.syslog.msgid", h.id)
-	if meta.Topic != "" {
-		put("decoder.raw.topic", []byte(meta.Topic))
-		number("decoder.raw.partition", int64(meta.Partition))
-		number("decoder.raw.offset", meta.Offset)
-	}
-	put("decoder.capture.name", []byte(meta.Capture))
 	if !utf8.Valid(line) {
-		start := len(doc.Side)
-		doc.Side = append(doc.Side, `["invalid_utf8"]`...)
-		doc.Put(d.table.Field("tags"), start, false)
+		doc.json("tags", `["invalid_utf8"]`)
 	}
 	key := h.hostname
 	if len(key) == 0 {
 		key = []byte("syslog")
 	}
 	nothing := func(b []byte) []byte { return b }
-	return decode.Assemble(dst, doc, decode.Nest{}, nothing, decode.Parts{
+	return decode.Assemble(dst, doc.Doc, decode.Nest{}, nothing, decode.Parts{
 		ID: d.table.Field("event.id"), Time: d.table.Field("@timestamp"), Key: key,
 	}), nil
+}
+
+// document is an event being made.
+type document struct {
+	*event.Doc
+	table *mapping.Table
+}
+
+// text gives the field a string, unless it is empty.
+func (d document) text(name string, text []byte) {
+	if len(text) > 0 {
+		start := len(d.Side)
+		d.Side = event.AppendEscaped(d.Side, text)
+		d.Put(d.table.Field(name), start, true)
+	}
+}
+
+func (d document) json(name, json string) {
+	start := len(d.Side)
+	d.Side = append(d.Side, json...)
+	d.Put(d.table.Field(name), start, false)
+}
+
+func (d document) number(name string, n int64) { d.json(name, strconv.FormatInt(n, 10)) }
+
+func (d document) identity(at time.Time, meta decode.Meta) {
+	d.text("@timestamp", at.UTC().AppendFormat(nil, time.RFC3339Nano))
+	d.text("event.id", event.AppendID(nil, meta.Origin, event.KindEvent, 0))
+	d.text("event.kind", []byte("event"))
+	d.text("event.module", []byte("syslog"))
+	d.text("event.dataset", []byte("syslog.log"))
+	d.text("ecs.version", []byte(ecs.Version))
+	if meta.Topic != "" {
+		d.text("decoder.raw.topic", []byte(meta.Topic))
+		d.number("decoder.raw.partition", int64(meta.Partition))
+		d.number("decoder.raw.offset", meta.Offset)
+	}
+	d.text("decoder.capture.name", []byte(meta.Capture))
+}
+
+func (d document) header(h header) {
+	if h.priority >= 0 {
+		d.number("log.syslog.priority", int64(h.priority))
+		d.number("log.syslog.facility.code", int64(h.priority>>3))
+		d.number("log.syslog.severity.code", int64(h.priority&7))
+	}
+	d.text("log.syslog.hostname", h.hostname)
+	d.text("host.name", h.hostname)
+	d.text("log.syslog.appname", h.app)
+	d.text("process.name", h.app)
+	d.text("log.syslog.procid", h.process)
+	d.text("log.syslog.msgid", h.id)
 }
 
 // parse takes the header off a line (RFC 5424, section 6.2).
