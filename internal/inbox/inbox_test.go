@@ -71,11 +71,19 @@ func (l *fakeLog) feedAll(t testing.TB, v *inbox.Inbox) {
 
 func open(t testing.TB, dir string, l *fakeLog) (*inbox.Inbox, *state.DB) {
 	t.Helper()
-	db, err := state.Open(context.Background(), dir, inbox.Schema())
+	v, db, err := inboxOn(dir, l)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return inbox.New(db, l, obs.Scope{}), db
+	return v, db
+}
+
+func inboxOn(dir string, l inbox.Bounds) (*inbox.Inbox, *state.DB, error) {
+	db, err := state.Open(context.Background(), dir, inbox.Schema())
+	if err != nil {
+		return nil, nil, err
+	}
+	return inbox.New(db, l, obs.Scope{}), db, nil
 }
 
 func view(t testing.TB, l *fakeLog) *inbox.Inbox {
