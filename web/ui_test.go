@@ -51,7 +51,7 @@ func TestPages(t *testing.T) {
 		<-t.Context().Done()
 		return
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", "e2e/pages.mjs")
 	cmd.Env = append(os.Environ(),
