@@ -50,11 +50,11 @@ func contentChecks() []check {
 		{"extortion",
 			"Extortion names a wallet and a threat.",
 			"an article that quotes such a letter", func(f *facts) string {
-				w := wallet.FindString(cut(f.doc.Mail.Body.Text, bodyRead))
-				if w == "" {
+				found := f.phrasesIn("extortion", f.body, 3)
+				if len(found) < 2 {
 					return ""
 				}
-				if found := f.phrasesIn("extortion", f.body, 3); len(found) >= 2 {
+				if w := wallet.FindString(cut(f.doc.Mail.Body.Text, bodyRead)); w != "" {
 					return w + ": " + strings.Join(found, ", ")
 				}
 				return ""

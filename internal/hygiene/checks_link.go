@@ -15,12 +15,12 @@ func linkChecks() []check {
 		{"url_shortener",
 			"A short address hides where it leads from reader and filter, and can be turned elsewhere later.",
 			"social networks and newsletters that shorten all their links", func(f *facts) string {
-				return f.anyLink(func(u mail.URL) string { return f.lists.shorteners.match(u.Domain) })
+				return f.anyHost(func(u mail.URL) string { return f.lists.shorteners.match(u.Domain) })
 			}},
 		{"url_tld",
 			"Domains that cost next to nothing are what is burnt in campaigns.",
 			"a small site whose owner likes the name", func(f *facts) string {
-				return f.anyLink(func(u mail.URL) string { return f.cheapTLD(u.Domain) })
+				return f.anyHost(func(u mail.URL) string { return f.cheapTLD(u.Domain) })
 			}},
 		{"url_hosting",
 			"A page on free hosting carries a good name, costs nothing and needs no identity.",
@@ -28,7 +28,7 @@ func linkChecks() []check {
 				if f.list {
 					return ""
 				}
-				return f.anyLink(func(u mail.URL) string {
+				return f.anyHost(func(u mail.URL) string {
 					if f.from != nil && f.lists.owns(f.from, u.Domain) || sameSite(u.Domain, f.doc.Mail.From.Domain) {
 						return ""
 					}
@@ -38,7 +38,7 @@ func linkChecks() []check {
 		{"url_address",
 			"A link to a bare address, or to the name a provider gives it, needs no domain that could be taken away.",
 			"a device on one's own network", func(f *facts) string {
-				return f.anyLink(func(u mail.URL) string {
+				return f.anyHost(func(u mail.URL) string {
 					if a, err := netip.ParseAddr(u.Domain); err == nil && !a.IsPrivate() && !a.IsLoopback() || defaultHost.MatchString(u.Domain) {
 						return u.Domain
 					}
@@ -87,7 +87,7 @@ func linkChecks() []check {
 		{"url_brand_host",
 			"A host that carries a brand's name, or its whole domain as a part, is named to be taken for it.",
 			"a reseller or a domain of the brand; add it to brands.txt", func(f *facts) string {
-				return f.anyLink(func(u mail.URL) string {
+				return f.anyHost(func(u mail.URL) string {
 					if f.own.match(u.Domain) != "" || sameSite(u.Domain, f.doc.Mail.From.Domain) && f.from == nil {
 						return ""
 					}
@@ -103,7 +103,7 @@ func linkChecks() []check {
 		{"url_random",
 			"Domains bought by the hundred are named by a program.",
 			"an abbreviation that only its owner can read", func(f *facts) string {
-				return f.anyLink(func(u mail.URL) string {
+				return f.anyHost(func(u mail.URL) string {
 					if random(mainLabel(u.Domain)) && f.lists.ownerOf(u.Domain) == nil {
 						return u.Domain
 					}
@@ -111,6 +111,16 @@ func linkChecks() []check {
 				})
 			}},
 	}
+}
+
+// anyHost returns what the first host gives for which find gives anything.
+func (f *facts) anyHost(find func(mail.URL) string) string {
+	for _, u := range f.hosts {
+		if s := find(u); s != "" {
+			return s
+		}
+	}
+	return ""
 }
 
 // anyLink returns what the first link gives for which find gives anything.

@@ -164,22 +164,21 @@ var officeWords = [...]string{" customer", " user", " team", " support", " secur
 
 // speaksFor returns the brand that a salutation or signature names.
 func (l *Lists) speaksFor(text string) *brand {
-	for i := range l.brands {
-		for _, names := range [][]string{l.brands[i].words, l.brands[i].whole} {
-			for _, w := range names {
-				at := strings.Index(text, w)
-				if at < 0 || at > 0 && isWordByte(text[at-1]) {
-					continue
-				}
-				for _, o := range officeWords {
-					if strings.HasPrefix(text[at+len(w):], o) {
-						return &l.brands[i]
-					}
+	var found *brand
+	look := func(m *matcher, of []int) {
+		m.scan(text, func(n, end int) bool {
+			for _, o := range officeWords {
+				if strings.HasPrefix(text[end:], o) {
+					found = &l.brands[of[n]]
 				}
 			}
-		}
+			return found == nil
+		})
 	}
-	return nil
+	if look(l.names, l.nameOf); found == nil {
+		look(l.wholes, l.wholeOf)
+	}
+	return found
 }
 
 func brandLinksElsewhere(f *facts) string {
@@ -228,12 +227,16 @@ func (l *Lists) lookalike(domain, known string, least int) string {
 	if a == "" || b == "" || a == b || len(b) < least {
 		return ""
 	}
-	sa, sb := l.skeleton(a), l.skeleton(b)
-	if sa == sb {
+	return resembles(l.skeleton(a), l.skeleton(b), least)
+}
+
+// resembles compares two skeletons.
+func resembles(a, b string, least int) string {
+	if a == b {
 		return "written like"
 	}
 	// Words are known by their first letter: who imitates one keeps it.
-	if len(sb) >= least+1 && len(sa) >= least && sa[0] == sb[0] && oneEdit(sa, sb) {
+	if len(b) >= least+1 && len(a) >= least && a[0] == b[0] && oneEdit(a, b) {
 		return "one letter from"
 	}
 	return ""
@@ -247,16 +250,17 @@ func lookalikeBrand(f *facts) string {
 	if b := f.lists.carries(d); b != nil {
 		return fmt.Sprintf("%s carries the name of %s", d, b.name)
 	}
-	for i := range f.lists.brands {
-		b := &f.lists.brands[i]
-		for _, known := range b.domains {
-			// A domain that is a word of the language has too many neighbours.
-			if !slices.Contains(b.words, mainLabel(known)) {
-				continue
-			}
-			if how := f.lists.lookalike(d, known, 6); how != "" {
-				return fmt.Sprintf("%s is %s %s", d, how, known)
-			}
+	label := mainLabel(d)
+	if label == "" {
+		return ""
+	}
+	skeleton := f.lists.skeleton(label)
+	for _, known := range f.lists.skeletons {
+		if label == known.label || len(known.label) < 6 {
+			continue
+		}
+		if how := resembles(skeleton, known.skeleton, 6); how != "" {
+			return fmt.Sprintf("%s is %s %s", d, how, known.domain)
 		}
 	}
 	return ""
@@ -269,33 +273,35 @@ func (l *Lists) carries(host string) *brand {
 		return nil
 	}
 	label := mainLabel(host)
-	for i := range l.brands {
-		b := &l.brands[i]
-		for _, w := range b.words {
-			if len(w) < 5 || strings.IndexByte(w, ' ') >= 0 {
+	for p := range strings.SplitSeq(label, "-") {
+		if i, ok := l.carried[p]; ok && p != label {
+			return &l.brands[i]
+		}
+	}
+	for _, c := range l.long {
+		if label != c.word && (strings.HasPrefix(label, c.word) || strings.HasSuffix(label, c.word)) {
+			return &l.brands[c.brand]
+		}
+	}
+	// A brand's whole domain within the host: "paypal.com.secure.example".
+	for start := 0; start < len(host); {
+		rest := host[start:]
+		for end, dots := 0, 0; end < len(rest) && dots < 4; end++ {
+			if rest[end] != '.' {
 				continue
 			}
-			if label != w && (partOf(label, w) || len(w) >= 7 && (strings.HasPrefix(label, w) || strings.HasSuffix(label, w))) {
-				return b
+			dots++
+			if i, ok := l.byDomain[rest[:end]]; ok && end >= 7 {
+				return &l.brands[i]
 			}
 		}
-		for _, d := range b.domains {
-			if len(d) >= 7 && strings.Contains("."+host, "."+d+".") {
-				return b
-			}
+		i := strings.IndexByte(rest, '.')
+		if i < 0 {
+			break
 		}
+		start += i + 1
 	}
 	return nil
-}
-
-// partOf reports whether w is one of the hyphenated parts of label.
-func partOf(label, w string) bool {
-	for p := range strings.SplitSeq(label, "-") {
-		if p == w {
-			return true
-		}
-	}
-	return false
 }
 
 func displayAddress(f *facts) string {

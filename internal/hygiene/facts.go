@@ -21,6 +21,7 @@ type facts struct {
 	body    string     // plain, the first of it
 	name    string     // the display name, folded
 	links   []mail.URL // that a reader can follow
+	hosts   []mail.URL // of them, the first to each host
 	to      []string   // recipients
 	from    *brand     // whose domain the sender's is
 }
@@ -35,6 +36,13 @@ func newFacts(doc *mail.Document, l *Lists, own domains) *facts {
 		switch u.Source {
 		case mail.URLHref, mail.URLForm, mail.URLText, mail.URLRefresh, mail.URLFrame, mail.URLAttachment:
 			f.links = append(f.links, u)
+		}
+	}
+	seen := make(map[string]bool, len(f.links))
+	for _, u := range f.links {
+		if !seen[u.Domain] {
+			seen[u.Domain] = true
+			f.hosts = append(f.hosts, u)
 		}
 	}
 	f.to = append(append(f.to, doc.Email.To.Address...), doc.Email.CC.Address...)
@@ -79,12 +87,15 @@ func (l *Lists) named(text string, whole bool) *brand {
 	if text == "" {
 		return nil
 	}
-	for i := range l.brands {
-		for _, w := range l.brands[i].words {
-			if hasWholeWord(text, w) {
-				return &l.brands[i]
-			}
+	var found *brand
+	l.names.scan(text, func(n, end int) bool {
+		if ends(text, end) {
+			found = &l.brands[l.nameOf[n]]
 		}
+		return found == nil
+	})
+	if found != nil {
+		return found
 	}
 	if !whole {
 		return nil
@@ -127,24 +138,25 @@ func (f *facts) linksTo(b *brand) bool {
 
 // phrase returns the first phrase of the kind in the text.
 func (f *facts) phrase(kind, text string) string {
-	for _, p := range f.lists.phrases[kind] {
-		if hasWord(text, p) {
-			return p
-		}
-	}
-	return ""
+	found := ""
+	m := f.lists.matchers[kind]
+	m.scan(text, func(n, _ int) bool {
+		found = m.phrases[n]
+		return false
+	})
+	return found
 }
 
-// phrasesIn returns up to n phrases of the kind in the text.
+// phrasesIn returns up to n different phrases of the kind in the text.
 func (f *facts) phrasesIn(kind, text string, n int) []string {
 	var out []string
-	for _, p := range f.lists.phrases[kind] {
-		if hasWord(text, p) && !contains(out, p) {
-			if out = append(out, p); len(out) == n {
-				break
-			}
+	m := f.lists.matchers[kind]
+	m.scan(text, func(i, _ int) bool {
+		if !contains(out, m.phrases[i]) {
+			out = append(out, m.phrases[i])
 		}
-	}
+		return len(out) < n
+	})
 	return out
 }
 

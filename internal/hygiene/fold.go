@@ -30,6 +30,9 @@ func plain(s string) string {
 // character that can stand for a Latin letter replaced by it. Two names with
 // the same skeleton look alike.
 func (l *Lists) fold(s string) string {
+	if isASCII(s) {
+		return strings.Join(strings.Fields(strings.ToLower(s)), " ")
+	}
 	var b strings.Builder
 	b.Grow(len(s))
 	for _, r := range norm.NFKD.String(s) {

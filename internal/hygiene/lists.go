@@ -27,6 +27,14 @@ type Lists struct {
 	freemail   domains
 	tlds       map[string]bool
 	phrases    map[string][]string
+	matchers   map[string]*matcher // of phrases, by kind
+	names      *matcher            // of brands, as words
+	nameOf     []int               // brand of each of names
+	wholes     *matcher            // of brands, words as well
+	wholeOf    []int
+	carried    map[string]int // word of a brand that a domain may carry → brand
+	long       []carriedWord  // those long enough to be looked for within a label
+	skeletons  []labelSkeleton
 	redirects  map[string][]string // host → starts of paths
 	extensions map[string]map[string]bool
 	confusable map[rune]rune
@@ -90,12 +98,49 @@ func Load(dir string) (*Lists, error) {
 			return nil, err
 		}
 	}
+	l.compile()
+	return l, nil
+}
+
+type carriedWord struct {
+	word  string
+	brand int
+}
+
+type labelSkeleton struct {
+	label, skeleton, domain string
+}
+
+// compile makes of the lists what the checks look things up in.
+func (l *Lists) compile() {
+	l.matchers, l.carried = map[string]*matcher{}, map[string]int{}
+	for kind, phrases := range l.phrases {
+		l.matchers[kind] = newMatcher(phrases)
+	}
+	var names, wholes []string
 	for i, b := range l.brands {
 		for _, d := range b.domains {
 			l.byDomain[d] = i
+			label := mainLabel(d)
+			// A domain that is a word of the language has too many neighbours.
+			if label != "" && contains(b.words, label) {
+				l.skeletons = append(l.skeletons, labelSkeleton{label, l.skeleton(label), d})
+			}
+		}
+		for _, w := range b.words {
+			names, l.nameOf = append(names, w), append(l.nameOf, i)
+			if len(w) >= 5 && strings.IndexByte(w, ' ') < 0 {
+				l.carried[w] = i
+				if len(w) >= 7 {
+					l.long = append(l.long, carriedWord{w, i})
+				}
+			}
+		}
+		for _, w := range b.whole {
+			wholes, l.wholeOf = append(wholes, w), append(l.wholeOf, i)
 		}
 	}
-	return l, nil
+	l.names, l.wholes = newMatcher(names), newMatcher(wholes)
 }
 
 // refuseOthers finds files that would be ignored: most often a misspelt name.

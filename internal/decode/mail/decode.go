@@ -46,7 +46,7 @@ func Decode(raw []byte, d Delivery, o Options) *Document {
 		Event: Event{Kind: "event", Category: []string{"email"}, Type: []string{"info"}, Module: "mail", Dataset: "mail.message"},
 	}
 	w := &walker{
-		limits: limits, now: time.Now, doc: doc, defects: map[string]bool{}, seenURL: map[string]bool{},
+		limits: limits, now: time.Now, doc: doc, defects: map[string]bool{}, seenURL: map[string]bool{}, registered: map[string]string{},
 		scan: limits.TextScan, hash: 2 * int64(limits.Message),
 		htmlText: textSink{keep: limits.Text}, plain: textSink{keep: limits.Text},
 	}
@@ -251,10 +251,10 @@ func (w *walker) finish(o Options) {
 	if w.hasHTML && w.htmlText.seen > 0 {
 		sink = &w.htmlText
 	}
-	b.Text = sink.b.String()
+	b.Text = string(sink.b)
 	b.TextBytes = sink.seen
 	b.ZeroWidth = w.htmlText.zero + w.plain.zero
-	if sink.seen > sink.b.Len() && sink.b.Len()+utf8.UTFMax >= sink.keep {
+	if sink.seen > len(sink.b) && len(sink.b)+utf8.UTFMax >= sink.keep {
 		w.report(DefectText)
 	}
 	doc.Email.Direction = direction(doc, o.Own)

@@ -222,12 +222,16 @@ func styledAway(style string) bool {
 	if style == "" {
 		return false
 	}
-	s := strings.ToLower(strings.Map(func(r rune) rune {
+	style = strings.ToLower(Truncate(style, 1024))
+	if !strings.Contains(style, "none") && !strings.Contains(style, "hid") && !strings.Contains(style, "size") && !strings.Contains(style, "opacity") {
+		return false
+	}
+	s := strings.Map(func(r rune) rune {
 		if r <= ' ' {
 			return -1
 		}
 		return r
-	}, Truncate(style, 1024)))
+	}, style)
 	for _, h := range [...]string{"display:none", "visibility:hidden", "font-size:0;", "font-size:0px", "opacity:0;", "mso-hide:all"} {
 		if strings.Contains(s, h) {
 			return true
@@ -239,7 +243,7 @@ func styledAway(style string) bool {
 // textSink collects visible text: runs of white space become one, invisible
 // characters inside words are counted and dropped.
 type textSink struct {
-	b       strings.Builder
+	b       []byte
 	keep    int
 	seen    int  // bytes, kept or not
 	pending byte // white space not yet written
@@ -262,52 +266,73 @@ func (t *textSink) html(b []byte) {
 	t.write(b)
 }
 
-// write adds text. ASCII, nearly all there is, goes the short way.
+// write adds text. Runs of ASCII, nearly all there is, go in as they are.
 func (t *textSink) write(b []byte) {
 	for i := 0; i < len(b); {
-		if c := b[i]; c < utf8.RuneSelf {
-			i++
-			if c <= ' ' || c == 0x7f {
-				if c == '\n' {
-					t.space('\n')
-				} else {
-					t.space(' ')
-				}
-				continue
+		c := b[i]
+		if c > ' ' && c < 0x7f {
+			end := i + 1
+			for end < len(b) && b[end] > ' ' && b[end] < 0x7f {
+				end++
 			}
-			t.rune(rune(c), 1)
+			t.word(b[i:end], rune(c), rune(b[end-1]))
+			i = end
+			continue
+		}
+		if c < utf8.RuneSelf {
+			i++
+			if c == '\n' {
+				t.space('\n')
+			} else {
+				t.space(' ')
+			}
 			continue
 		}
 		r, n := utf8.DecodeRune(b[i:])
-		i += n
 		switch {
 		case invisible(r):
 			t.waiting++
 		case unicode.IsSpace(r):
 			t.space(' ')
 		default:
-			t.rune(r, n)
+			t.word(b[i:i+n], r, r)
 		}
+		i += n
 	}
 }
 
-func (t *textSink) rune(r rune, n int) {
+// word adds bytes without white space; what is no UTF-8 is replaced.
+func (t *textSink) word(b []byte, first, last rune) {
 	if t.waiting > 0 {
-		if wordRune(t.prev) && wordRune(r) {
+		if wordRune(t.prev) && wordRune(first) {
 			t.zero += t.waiting
 		}
 		t.waiting = 0
 	}
-	t.prev = r
-	t.seen += n
-	if t.b.Len()+n+1 > t.keep {
+	t.prev = last
+	t.seen += len(b)
+	if first == utf8.RuneError {
+		b = []byte("\uFFFD")
+	}
+	if len(t.b)+1 >= t.keep {
 		return
 	}
-	if t.pending != 0 && t.b.Len() > 0 {
-		t.b.WriteByte(t.pending)
+	if t.pending != 0 && len(t.b) > 0 {
+		t.b = append(t.b, t.pending)
 	}
 	t.pending = 0
-	t.b.WriteRune(r)
+	t.b = append(t.b, cutBytes(b, t.keep-len(t.b))...)
+}
+
+// cutBytes is Truncate for bytes.
+func cutBytes(b []byte, n int) []byte {
+	if len(b) <= n {
+		return b
+	}
+	for n > 0 && b[n]&0xC0 == 0x80 {
+		n--
+	}
+	return b[:n]
 }
 
 // invisible reports whether a character has no width: what phishing puts

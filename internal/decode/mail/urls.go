@@ -25,7 +25,7 @@ const (
 // newURL reads a link the way browsers do: white space and control characters
 // inside are dropped, backslashes are slashes. ok is false for what leads
 // nowhere outside: mail addresses, telephone numbers, fragments, relative
-// links.
+// links. The registered domain is left to the caller.
 func newURL(raw, text, source string) (URL, bool) {
 	s := cleanURL(raw)
 	i := strings.IndexByte(s, ':')
@@ -45,7 +45,7 @@ func newURL(raw, text, source string) (URL, bool) {
 		return URL{}, false
 	}
 	return URL{
-		URL: Truncate(s, maxURL), Domain: host, RegisteredDomain: RegisteredDomain(host),
+		URL: Truncate(s, maxURL), Domain: host,
 		Text: Truncate(text, maxURLText), Source: source,
 	}, true
 }

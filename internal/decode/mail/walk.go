@@ -21,6 +21,8 @@ type walker struct {
 	plain    textSink
 	hasHTML  bool
 	seenURL  map[string]bool
+	// Links of one message lead to few hosts.
+	registered map[string]string
 }
 
 func (w *walker) report(defect string) { w.defects[defect] = true }
@@ -335,5 +337,11 @@ func (w *walker) addURL(raw, text, source string) {
 		return
 	}
 	w.seenURL[key] = true
+	reg, known := w.registered[u.Domain]
+	if !known {
+		reg = RegisteredDomain(u.Domain)
+		w.registered[u.Domain] = reg
+	}
+	u.RegisteredDomain = reg
 	w.doc.Mail.URLs = append(w.doc.Mail.URLs, u)
 }
