@@ -82,6 +82,9 @@ func benchPipeline(ctx context.Context, r *report) error {
 
 func mebibytes(n int64) string { return strconv.FormatInt(n>>20, 10) + " MiB" }
 
+// alertEvery is how many lines come to one alert.
+const alertEvery = 50
+
 // writeEVE writes n lines in the shapes of decode_events.jsonl, a millisecond
 // apart up to now, with hosts and flows that vary.
 func writeEVE(path string, n int) (size int64, err error) {
@@ -91,10 +94,20 @@ func writeEVE(path string, n int) (size int64, err error) {
 	}
 	defer f.Close()
 	w := bufio.NewWriterSize(f, 1<<20)
-	lines := bytes.Split(bytes.TrimSpace(decodeShapes), []byte("\n"))
+	var lines, alerts [][]byte
+	for line := range bytes.SplitSeq(bytes.TrimSpace(decodeShapes), []byte("\n")) {
+		if bytes.Contains(line, []byte(`"event_type":"alert"`)) {
+			alerts = append(alerts, line)
+		} else {
+			lines = append(lines, line)
+		}
+	}
 	at := time.Now().UTC().Add(-time.Duration(n) * time.Millisecond)
 	for i := range n {
 		line := lines[i%len(lines)]
+		if i%alertEvery == 0 {
+			line = alerts[i/alertEvery%len(alerts)]
+		}
 		line = replaceValue(line, `"timestamp":"`, '"', at.Add(time.Duration(i)*time.Millisecond).Format("2006-01-02T15:04:05.000000+0000"))
 		line = replaceValue(line, `"flow_id":`, ',', strconv.Itoa(1_000_000+i/3))
 		line = replaceValue(line, `"src_ip":"`, '"', fmt.Sprintf("192.168.%d.%d", i/7%16, 1+i%250))
