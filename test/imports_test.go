@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -156,6 +157,27 @@ func checkForeign(t *testing.T, pkg, imp string) {
 	for dep, owners := range onlyImporter {
 		if strings.HasPrefix(imp, dep) && !slices.ContainsFunc(owners, func(o string) bool { return within(pkg, o) }) && !within(pkg, "test") {
 			t.Errorf("%s imports %s; only %s does", pkg, imp, strings.Join(owners, ", "))
+		}
+	}
+}
+
+func TestEveryDependencyIsDecided(t *testing.T) {
+	page, err := os.ReadFile("../docs/decisions/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mod, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mod)) {
+		fields := strings.Fields(line)
+		if len(fields) != 2 || !strings.HasPrefix(line, "\t") { // indirect ones say so in a third
+			continue
+		}
+		short := strings.Replace(fields[0], "github.com/twmb/franz-go", "…", 1) // as the page shortens it
+		if !strings.Contains(string(page), "`"+fields[0]+"`") && !strings.Contains(string(page), "`"+short+"`") {
+			t.Errorf("docs/decisions/dependencies.md does not say why %s is needed", fields[0])
 		}
 	}
 }
