@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	"internal/proc":   {"internal/obs"},
 	"internal/broker": {"internal/obs"},
 	"internal/bus":    {"internal/event", "internal/fault", "internal/config", "internal/obs", "internal/broker"},
-	"internal/store":  {"internal/event", "internal/fault", "internal/config", "internal/obs"},
+	"internal/store":  {"internal/event", "internal/fault", "internal/config", "internal/obs", "internal/atomicfile"},
 	"internal/client": {"internal/event", "internal/fault", "internal/config", "internal/obs", "internal/bus"},
 	"internal/decode": {"internal/event", "internal/fault"},
 	"internal/state":  {"internal/fault", "internal/config", "internal/obs"},

@@ -8,33 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/decodersring/decoder/internal/atomicfile"
 )
-
-// writeFile replaces a file so that, whatever happens, either the old or the
-// new content is there whole.
-func writeFile(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncFolder(filepath.Dir(path))
-}
-
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
 
 // lockFolder takes the folder for this process, or says who has it.
 func lockFolder(dir string) (*os.File, error) {
@@ -65,7 +41,7 @@ func checkFormat(dir string) error {
 	path := filepath.Join(dir, "format")
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return writeFile(path, []byte(strconv.Itoa(format)+"\n"))
+		return atomicfile.WriteDurable(path, []byte(strconv.Itoa(format)+"\n"))
 	}
 	if err != nil {
 		return fmt.Errorf("reading the store's format: %w", err)

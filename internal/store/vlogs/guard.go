@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/decodersring/decoder/internal/atomicfile"
 	"github.com/decodersring/decoder/internal/store"
 )
 
@@ -90,11 +91,7 @@ func (g *guard) dying(text string) {
 	d.Times++
 	d.PID = os.Getpid()
 	d.Text = text[:min(len(text), 1000)]
-	b, err := json.Marshal(d)
-	if err != nil {
-		return
-	}
-	_ = writeFile(g.note, b) // nobody left to tell
+	_ = atomicfile.WriteJSON(g.note, d) // nobody left to tell
 }
 
 // survived forgets the deaths: what was noted did not repeat.
@@ -124,11 +121,7 @@ func (g *guard) moveAside() (*store.Damaged, error) {
 	if err := os.Rename(from, moved.Folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("moving damaged files aside: %w", err)
 	}
-	b, err := json.Marshal(moved)
-	if err != nil {
-		return nil, fmt.Errorf("noting damaged files: %w", err)
-	}
-	if err := writeFile(moved.Folder+".json", b); err != nil {
+	if err := atomicfile.WriteJSON(moved.Folder+".json", moved); err != nil {
 		return nil, fmt.Errorf("noting damaged files: %w", err)
 	}
 	return &moved, g.survived()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/VictoriaMetrics/VictoriaLogs/lib/logstorage"
 
+	"github.com/decodersring/decoder/internal/atomicfile"
 	"github.com/decodersring/decoder/internal/obs"
 )
 
@@ -152,11 +153,7 @@ func (i *imports) note(days []string, now time.Time) error {
 	if !changed {
 		return nil
 	}
-	b, err := json.Marshal(i.days)
-	if err == nil {
-		err = writeFile(i.path, b)
-	}
-	if err != nil {
+	if err := atomicfile.WriteJSON(i.path, i.days); err != nil {
 		return fmt.Errorf("noting when captures were imported: %w", err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/decodersring/decoder/internal/atomicfile"
 	"github.com/decodersring/decoder/internal/obs"
 	"github.com/decodersring/decoder/internal/store"
 )
@@ -93,11 +94,7 @@ func writeUntilKilled(dir string) error {
 		if err := s.Flush(ctx); err != nil {
 			return err
 		}
-		b, err := json.Marshal(commit)
-		if err != nil {
-			return err
-		}
-		if err := writeFile(filepath.Join(dir, "committed"), b); err != nil {
+		if err := atomicfile.WriteJSON(filepath.Join(dir, "committed"), commit); err != nil {
 			return err
 		}
 		s.Committed()
