@@ -8,14 +8,14 @@ import (
 	"github.com/decodersring/decoder/internal/decode"
 )
 
-// TestHostileLinesTakeNoTime decodes lines of 4 MiB that repeat
+// TestHostileLinesTakeNoTime decodes lines of 1 MiB that repeat
 // what is dear to decode. The bound is some hundred times what it takes, and
 // far below what anything quadratic would.
 func TestHostileLinesTakeNoTime(t *testing.T) {
 	d := newDecoder(t, Options{Original: true})
 	const head = `{"timestamp":"2026-03-02T08:15:30.104233+0000","event_type":"dns",`
 	fill := func(before, repeated, after string) string {
-		n := (decode.MaxLine/4 - len(head) - len(before) - len(after)) / len(repeated)
+		n := (decode.MaxLine/16 - len(head) - len(before) - len(after)) / len(repeated)
 		return head + before + strings.Repeat(repeated, n) + after
 	}
 	for name, line := range map[string]string{

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/decodersring/decoder/internal/decode"
+	"github.com/decodersring/decoder/internal/decode/decodetest"
 	"github.com/decodersring/decoder/internal/fault"
 )
 
@@ -86,17 +87,13 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 	eachLine(in, func(line []byte, format string) {
 		meta := decode.Meta{Origin: "zeek:x:0", Topic: "zeek_ingest", Format: format}
 		var buf []byte
-		run := func() {
+		decodetest.NoAllocs(t, string(line), func() {
 			ev, err := d.Decode(line, meta, buf[:0])
 			if err != nil {
 				t.Fatal(err)
 			}
 			buf = ev.Buf
-		}
-		run()
-		if n := testing.AllocsPerRun(100, run); n != 0 {
-			t.Errorf("%v allocations for %s", n, line)
-		}
+		})
 	})
 }
 

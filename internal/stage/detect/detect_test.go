@@ -13,6 +13,7 @@ import (
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/client"
 	"github.com/decodersring/decoder/internal/decode"
+	"github.com/decodersring/decoder/internal/decode/decodetest"
 	"github.com/decodersring/decoder/internal/decode/suricata"
 	"github.com/decodersring/decoder/internal/event"
 	"github.com/decodersring/decoder/internal/fault"
@@ -121,13 +122,11 @@ func TestOtherEventsRaiseNothing(t *testing.T) {
 	}
 	in := eventOf(t, strings.Replace(alertLine, `"event_type":"alert"`, `"event_type":"http"`, 1), "")
 	var o client.Output
-	if n := testing.AllocsPerRun(100, func() {
+	decodetest.NoAllocs(t, "an event that raises nothing", func() {
 		if err := s.Handle(t.Context(), in, &o); err != nil {
 			t.Fatal(err)
 		}
-	}); n != 0 {
-		t.Errorf("%v allocations for an event that raises nothing", n)
-	}
+	})
 }
 
 func TestBrokenEventIsPermanent(t *testing.T) {
