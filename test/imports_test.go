@@ -23,7 +23,7 @@ var mayImport = map[string][]string{
 	"internal/fault":  {},
 	"internal/obs":    {"internal/event", "internal/fault"},
 	"internal/config": {"internal/event", "internal/fault"},
-	"internal/proc":   {"internal/obs"},
+	"internal/proc":   {"internal/obs", "internal/atomicfile"},
 	"internal/broker": {"internal/obs"},
 	"internal/bus":    {"internal/event", "internal/fault", "internal/config", "internal/obs", "internal/broker"},
 	"internal/store":  {"internal/event", "internal/fault", "internal/config", "internal/obs", "internal/atomicfile"},
