@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,7 +14,7 @@ import (
 	"github.com/decodersring/decoder/internal/atomicfile"
 )
 
-// List returns the rules that are in place, on or off, in order of their file,
+// List returns the rules that are in place, on or off, the self-test's first,
 // whose id is the query or whose message or class holds it, whatever its case.
 // An empty query is every rule. Limit 0 is no limit.
 func (s *Set) List(query string, limit int) ([]Rule, error) {
@@ -23,7 +24,7 @@ func (s *Set) List(query string, limit int) ([]Rule, error) {
 	}
 	var out []Rule
 	query = strings.ToLower(query)
-	err = eachLine(bytes.NewReader(b), func(line string) error {
+	err = eachLine(io.MultiReader(bytes.NewReader(selftestRules), bytes.NewReader(b)), func(line string) error {
 		if limit > 0 && len(out) == limit {
 			return nil
 		}
@@ -56,6 +57,9 @@ func (s *Set) Enable(ctx context.Context, ids ...int) error { return s.toggle(ct
 func (s *Set) Disable(ctx context.Context, ids ...int) error { return s.toggle(ctx, false, ids) }
 
 func (s *Set) toggle(ctx context.Context, on bool, ids []int) error {
+	if slices.Contains(ids, SelftestID) {
+		return fmt.Errorf("rule %d is the self-test's and always on", SelftestID)
+	}
 	s.change.Lock()
 	defer s.change.Unlock()
 	b, err := os.ReadFile(s.path("active", "decoder.rules"))

@@ -113,15 +113,8 @@ const defaultDisable = `# Rules that are off: one of suricata-update's matchers 
 #   re:heartbleed      a regular expression on the rule
 #   group:dos.rules    a file of the source
 # The engine's own event rules tell of broken protocols rather than of attacks
-# and are many. Remove these lines to have them.
-group:stream-events.rules
-group:decoder-events.rules
-group:app-layer-events.rules
-group:http-events.rules
-group:tls-events.rules
-group:smtp-events.rules
-group:dns-events.rules
-group:quic-events.rules
+# and are many. Remove these two lines to have them.
+group:*-events.rules
 group:files.rules
 `
 

@@ -69,7 +69,7 @@ func TestAFreshSetWithoutAWayOutHasTheStarterRules(t *testing.T) {
 	needPrograms(t, "suricata", "suricata-update")
 	s := newSet(t, Options{}, nil)
 	st := s.Status()
-	if st.Enabled < 20 || !st.Starter || len(st.Failed) != 0 {
+	if st.Enabled < 20 || st.Enabled > 40 || !st.Starter || len(st.Failed) != 0 {
 		t.Errorf("status: %+v", st)
 	}
 	// And the self-test's.
@@ -144,6 +144,9 @@ alert ip any any -> any any (msg:"broken"; nonsense:1; sid:1000202; rev:1;)
 	var unknown *UnknownRulesError
 	if err := s.Disable(t.Context(), 1000204, 42); !errors.As(err, &unknown) || len(unknown.IDs) != 1 {
 		t.Errorf("an unknown rule was disabled: %v", err)
+	}
+	if err := s.Disable(t.Context(), SelftestID); err == nil {
+		t.Error("the self-test's rule was disabled")
 	}
 	// The lists outlive an update.
 	if _, err := s.Update(t.Context()); err != nil {
