@@ -25,11 +25,7 @@ type section struct {
 
 // sections is every section, in the order in which they run.
 func sections() []section {
-<<<<<<< HEAD
-	return []section{decodeSection(), storeSection(), pipelineSection(), latencySection()}
-=======
-	return []section{decodeSection(), mailSection(), storeSection()}
->>>>>>> ffda77c (docs, test/bench: mail; jsonify and hygiene beside rspamd and SpamAssassin)
+	return []section{decodeSection(), mailSection(), storeSection(), pipelineSection(), latencySection()}
 }
 
 // report collects what a section measured.
