@@ -38,58 +38,81 @@ var decodeShapes []byte
 var decodeMapping string
 
 func benchDecode(ctx context.Context, r *report) error {
-	ours, peer := 2_000_000, 40_000
+	ours, peer := 400_000, 8_000
 	if r.short {
-		ours, peer = 200_000, 4_000
+		ours, peer = 40_000, 2_000
 	}
 	lines := decodeLines(4096)
-	d, err := suricata.New(suricata.Options{})
+	own, err := decodeOurs(lines)
 	if err != nil {
 		return err
 	}
+	benthos, err := decodeBenthos(lines)
+	if err != nil {
+		return err
+	}
+	// In turns, and the best of each: what else runs on the machine then hits
+	// all alike.
+	var best [3]float64
+	for range 5 {
+		for i, c := range []struct {
+			n int
+			f func(int) error
+		}{{ours, own}, {peer, benthos}, {peer, decodePlain(lines)}} {
+			rate, err := perCore(ctx, c.n, c.f)
+			if err != nil {
+				return err
+			}
+			best[i] = max(best[i], rate)
+		}
+	}
+	what := fmt.Sprintf("events of %d bytes a second of one core", meanLength(lines))
+	rate := func(n float64) string { return fmt.Sprintf("%.0f/s", n) }
+	r.add(what, rate(best[0]), fmt.Sprintf("aim %d/s", decodeAim), fmt.Sprintf("%.2f", best[0]/decodeAim))
+	r.add("the same mapping", rate(best[0]), "Benthos "+rate(best[1]), fmt.Sprintf("%.1f (aim %d)", best[0]/best[1], decodeAimRatio))
+	r.add("against reading and writing alone", rate(best[0]), "encoding/json "+rate(best[2]), fmt.Sprintf("%.1f", best[0]/best[2]))
+	return nil
+}
+
+func decodeOurs(lines [][]byte) (func(int) error, error) {
+	d, err := suricata.New(suricata.Options{})
+	if err != nil {
+		return nil, err
+	}
 	var buf []byte
-	meta := decode.Meta{Origin: "suricata:eve-bench:0", Topic: "suricata_ingest"}
-	own, err := perCore(ctx, ours, func(i int) error {
-		meta.Offset = int64(i)
+	return func(i int) error {
+		meta := decode.Meta{Origin: "suricata:eve-bench:0", Topic: "suricata_ingest", Offset: int64(i)}
 		ev, err := d.Decode(lines[i%len(lines)], meta, buf[:0])
 		buf = ev.Buf
 		return err
-	})
-	if err != nil {
-		return err
-	}
+	}, nil
+}
+
+func decodeBenthos(lines [][]byte) (func(int) error, error) {
 	mapping, err := bloblang.Parse(decodeMapping)
 	if err != nil {
-		return fmt.Errorf("parsing the peer's mapping: %w", err)
+		return nil, fmt.Errorf("parsing the peer's mapping: %w", err)
 	}
-	benthos, err := perCore(ctx, peer, func(i int) error {
+	return func(i int) error {
 		out, err := service.NewMessage(lines[i%len(lines)]).BloblangQuery(mapping)
 		if err != nil {
-			return err
+			return fmt.Errorf("running the peer's mapping: %w", err)
 		}
 		_, err = out.AsBytes()
 		return err
-	})
-	if err != nil {
-		return fmt.Errorf("running the peer's mapping: %w", err)
-	}
-	plain, err := perCore(ctx, peer, func(i int) error {
+	}, nil
+}
+
+// decodePlain reads and writes with encoding/json, mapping nothing.
+func decodePlain(lines [][]byte) func(int) error {
+	return func(i int) error {
 		var v map[string]any
 		if err := json.Unmarshal(lines[i%len(lines)], &v); err != nil {
 			return err
 		}
 		_, err := json.Marshal(v)
 		return err
-	})
-	if err != nil {
-		return err
 	}
-	what := fmt.Sprintf("events of %d bytes a second of one core", meanLength(lines))
-	rate := func(n float64) string { return fmt.Sprintf("%.0f/s", n) }
-	r.add(what, rate(own), fmt.Sprintf("aim %d/s", decodeAim), fmt.Sprintf("%.2f", own/decodeAim))
-	r.add("the same mapping", rate(own), "Benthos "+rate(benthos), fmt.Sprintf("%.1f (aim %d)", own/benthos, decodeAimRatio))
-	r.add("against reading and writing alone", rate(own), "encoding/json "+rate(plain), fmt.Sprintf("%.1f", own/plain))
-	return nil
 }
 
 // decodeMix is how many of sixteen events are of each shape, in their order:

@@ -165,8 +165,8 @@ func webRules() []mapping.Rule {
 func dnsRules() []mapping.Rule {
 	rules := []mapping.Rule{
 		{From: "dns.id", To: "dns.id", As: mapping.Text},
-		{From: "dns.type", To: "dns.type", As: asDNSType},
-		{From: "dns.opcode", To: "dns.op_code", As: asOpcode},
+		{From: "dns.type", To: "dns.type", As: asDNSType, Keep: true},
+		{From: "dns.opcode", To: "dns.op_code", As: asOpcode, Keep: true},
 		{From: "dns.rcode", To: "dns.response_code", As: mapping.Keyword},
 		{From: "dns.flags", To: "dns.header_flags", As: asDNSFlags, Keep: true},
 		{From: "dns.rrname", To: "dns.question.name", As: asQuestion, Related: mapping.Hosts},
@@ -177,8 +177,8 @@ func dnsRules() []mapping.Rule {
 		{From: "dns.query", To: "dns.question.name", As: asQueries},
 		{From: "dns.queries", To: "dns.question.name", As: asQueries},
 		{From: "dns.answer.id", To: "dns.id", As: mapping.Text},
-		{From: "dns.answer.type", To: "dns.type", As: asDNSType},
-		{From: "dns.answer.opcode", To: "dns.op_code", As: asOpcode},
+		{From: "dns.answer.type", To: "dns.type", As: asDNSType, Keep: true},
+		{From: "dns.answer.opcode", To: "dns.op_code", As: asOpcode, Keep: true},
 		{From: "dns.answer.rcode", To: "dns.response_code", As: mapping.Keyword},
 		{From: "dns.answer.flags", To: "dns.header_flags", As: asDNSFlags, Keep: true},
 		{From: "dns.answer.rrname", To: "dns.question.name", As: asQuestion, Related: mapping.Hosts},
@@ -190,7 +190,7 @@ func dnsRules() []mapping.Rule {
 
 func tlsRules() []mapping.Rule {
 	rules := []mapping.Rule{
-		{From: "tls.version", To: "tls.version", As: asTLSVersion},
+		{From: "tls.version", To: "tls.version", As: asTLSVersion, Keep: true},
 		{From: "tls.sni", To: "tls.client.server_name", As: mapping.Keyword, Related: mapping.Hosts},
 		{From: "tls.session_resumed", To: "tls.resumed", As: mapping.Bool},
 		{From: "tls.ja3.hash", To: "tls.client.ja3", As: mapping.Keyword, Related: mapping.Hashes},
