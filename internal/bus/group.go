@@ -87,7 +87,7 @@ func (b *Bus) Join(o GroupOptions) (*Group, error) {
 		kgo.RebalanceTimeout(30*time.Second),
 		kgo.FetchMaxBytes(o.MaxFetch),
 		kgo.FetchMaxPartitionBytes(max(o.MaxFetch/4, mebibyte)),
-		kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.FetchMaxWait(250*time.Millisecond),
 		kgo.OnOffsetsFetched(g.fetched),
 		kgo.AdjustFetchOffsetsFn(g.assign),
 		kgo.OnPartitionsRevoked(func(ctx context.Context, _ *kgo.Client, taken map[string][]int32) { g.revoke(ctx, taken, false) }),

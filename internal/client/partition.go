@@ -94,13 +94,27 @@ func (p *partition) enqueue(b bus.Batch) {
 		p.start = b.Records[0].Offset
 	}
 	_, inFlight, _ := p.tracker.position()
-	pause := !p.paused && p.queued+inFlight > p.c.share()
-	if pause {
+	if !p.paused && p.tooMuch(p.queued+inFlight) {
 		p.paused = true
 		p.c.group.Pause(p.Partition)
 	}
 	p.mu.Unlock()
 	notify(p.arrived)
+}
+
+// standing is how long a partition with records may get nothing done before it
+// is taken to stand still.
+const standing = 500 * time.Millisecond
+
+// tooMuch reports whether the partition shall be read no further for now. One
+// that gets on is paused late, since pausing throws read-ahead away: the poll
+// loop holds back all of them alike. One that stands still may keep its share.
+func (p *partition) tooMuch(held int64) bool {
+	if held > p.c.spec.InFlight/2 {
+		return true
+	}
+	still := time.Since(time.Unix(0, p.movedAt.Load())) > standing
+	return still && held > p.c.share()
 }
 
 // ended is called when an entry has ended.
@@ -113,12 +127,13 @@ func (p *partition) ended(freed int64) {
 	p.c.moved()
 }
 
-// held returns the bytes read and not done with.
-func (p *partition) held() int64 {
+// held returns the bytes read and not done with, and whether the partition is
+// paused.
+func (p *partition) held() (bytes int64, paused bool) {
 	_, inFlight, _ := p.tracker.position()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.queued + inFlight
+	return p.queued + inFlight, p.paused
 }
 
 func (p *partition) queueFilled() bool {

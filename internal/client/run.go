@@ -169,15 +169,15 @@ func (c *Client) start(f func()) {
 func (c *Client) poll(ctx context.Context) {
 	for ctx.Err() == nil {
 		most := 20_000
-		if c.held() > c.spec.InFlight/2 {
-			// Wait, but not for ever: a partition that stands still must not
-			// hold up those that go on.
+		if c.flowing() > c.spec.InFlight {
+			// Wait, but not for ever: one that has come to stand still is
+			// found, and paused, by reading on.
 			select {
 			case <-ctx.Done():
 				return
 			case <-c.freed:
 				continue
-			case <-time.After(200 * time.Millisecond):
+			case <-time.After(standing):
 				most = 100
 			}
 		}
@@ -196,10 +196,16 @@ func (c *Client) dispatch(b bus.Batch) {
 	}
 }
 
-// share is what one partition may hold in memory.
+// share is what one partition may hold in memory. Those of the topic resend
+// hardly ever hold anything.
 func (c *Client) share() int64 {
 	c.mu.Lock()
-	n := len(c.partitions)
+	n := 0
+	for tp := range c.partitions {
+		if tp.Topic != bus.TopicResend {
+			n++
+		}
+	}
 	c.mu.Unlock()
 	return max(c.spec.InFlight/int64(max(n, 1)), 256<<10)
 }
@@ -208,7 +214,20 @@ func (c *Client) share() int64 {
 func (c *Client) held() int64 {
 	n := int64(0)
 	for _, p := range c.all() {
-		n += p.held()
+		bytes, _ := p.held()
+		n += bytes
+	}
+	return n
+}
+
+// flowing is held without what is paused: a partition that stands still does
+// not hold up those that go on.
+func (c *Client) flowing() int64 {
+	n := int64(0)
+	for _, p := range c.all() {
+		if bytes, paused := p.held(); !paused {
+			n += bytes
+		}
 	}
 	return n
 }

@@ -182,10 +182,10 @@ func TestOffsetsOfABufferingSinkFollowItsFlush(t *testing.T) {
 	s.flushErr = errors.New("disk is slow")
 	s.mu.Unlock()
 	drain(t, rt, "sink") // asks for the flush, and survives its first failure
+	end()
 	if len(s.durable) != 100 || s.committed == 0 {
 		t.Errorf("%d durable, committed %d times", len(s.durable), s.committed)
 	}
-	end()
 }
 
 // view keeps its offsets with its data.

@@ -25,7 +25,7 @@ type section struct {
 
 // sections is every section, in the order in which they run.
 func sections() []section {
-	return []section{decodeSection(), mailSection(), storeSection(), pipelineSection(), latencySection()}
+	return []section{decodeSection(), mailSection(), storeSection(), pipelineSection(), latencySection(), clientSection()}
 }
 
 // report collects what a section measured.
