@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/decodersring/decoder/internal/bus"
@@ -70,7 +72,7 @@ type MailShare struct {
 
 // MailService is an outside service.
 type MailService struct {
-	Type string        `yaml:"type"` // abuseipdb, urlhaus, threatfox, virustotal, safebrowsing, spamhaus, dnsbl, http
+	Type string        `yaml:"type"` // abuseipdb, urlhaus, threatfox, virustotal, safebrowsing, spamhaus, dnsbl, rspamd, http
 	Name string        `yaml:"name"` // of a dnsbl or http service
 	Key  config.Secret `yaml:"key"`
 	URL  string        `yaml:"url"`  // other than the service's own; of an http service
@@ -126,7 +128,7 @@ type MilterConfig struct {
 func (c MailConfig) Validate() error {
 	errs := []error{oneOf("auth", c.Auth, "", "header", "dns")}
 	for _, s := range c.Services {
-		if _, err := providersOf(s); err != nil {
+		if _, err := providersOf(s, nil); err != nil {
 			errs = append(errs, config.Fieldf("services", "%v", err))
 		}
 	}
@@ -225,7 +227,7 @@ func (a *App) mailEngine(c MailConfig) (*hygiene.Engine, error) {
 	a.life.start("intel", feeds.Run)
 	var asked []reputation.Asked
 	for _, s := range c.Services {
-		providers, err := providersOf(s)
+		providers, err := providersOf(s, a.rawMessage)
 		if err != nil {
 			return nil, err
 		}
@@ -248,7 +250,7 @@ func (a *App) mailEngine(c MailConfig) (*hygiene.Engine, error) {
 }
 
 // providersOf returns what a service's entry describes.
-func providersOf(s MailService) ([]reputation.Provider, error) {
+func providersOf(s MailService, raw reputation.Fetch) ([]reputation.Provider, error) {
 	one := func(p reputation.Provider, err error) ([]reputation.Provider, error) {
 		return []reputation.Provider{p}, err
 	}
@@ -267,6 +269,8 @@ func providersOf(s MailService) ([]reputation.Provider, error) {
 		return reputation.SpamhausDQS(s.Key, nil), nil
 	case "dnsbl":
 		return one(reputation.DNSBL(reputation.DNSBLConfig{Name: s.Name, Zone: s.Zone, Kind: reputation.Kind(s.Kind), Key: s.Key}, nil))
+	case "rspamd":
+		return one(reputation.Rspamd(s.URL, s.Key, raw), nil)
 	case "http":
 		kinds := make([]reputation.Kind, len(s.Kinds))
 		for i, k := range s.Kinds {
@@ -282,6 +286,26 @@ func providersOf(s MailService) ([]reputation.Provider, error) {
 		}))
 	}
 	return nil, fmt.Errorf("there is no service of type %q", s.Type)
+}
+
+// rawMessage returns a message as it lies on the log, taken out of what it
+// came wrapped in.
+func (a *App) rawMessage(ctx context.Context, place string) ([]byte, error) {
+	f := strings.Split(place, "/")
+	if len(f) != 3 {
+		return nil, fmt.Errorf("%q is no place in the log", place)
+	}
+	partition, err1 := strconv.ParseInt(f[1], 10, 32)
+	offset, err2 := strconv.ParseInt(f[2], 10, 64)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	r, err := a.bus.At(ctx, bus.Partition{Topic: f[0], Partition: int32(partition)}, offset)
+	if err != nil || r == nil {
+		return nil, err
+	}
+	raw, _, _, err := mail.Unwrap(r.Value)
+	return raw, err
 }
 
 // startMail starts the configured sources of mail.

@@ -35,6 +35,8 @@ func askedChecks() []check {
 			benign: "a harmless tool that scanners dislike"},
 		{name: "reputation_email", reason: "A service has seen the address used for fraud.",
 			benign: "the mailbox was stolen and is its owner's again"},
+		{name: "reputation_message", reason: "Another filter, asked for the whole message, marks it.",
+			benign: "the other filter errs; its evidence says by what"},
 		{name: "indicator", reason: "An indicator feed lists it.",
 			benign: "a stale or careless entry of the feed"},
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/decodersring/decoder/internal/decode/mail"
 )
 
 func contentChecks() []check {
@@ -54,7 +56,7 @@ func contentChecks() []check {
 				if len(found) < 2 {
 					return ""
 				}
-				if w := wallet.FindString(cut(f.doc.Mail.Body.Text, bodyRead)); w != "" {
+				if w := wallet.FindString(mail.Truncate(f.doc.Mail.Body.Text, bodyRead)); w != "" {
 					return w + ": " + strings.Join(found, ", ")
 				}
 				return ""
@@ -106,7 +108,7 @@ func recipientMerged(f *facts) string {
 		if strings.Contains(f.subject, to) {
 			return "the subject holds the recipient's address"
 		}
-		if strings.Contains(cut(f.body, 300), to) {
+		if strings.Contains(mail.Truncate(f.body, 300), to) {
 			return "the greeting holds the recipient's address"
 		}
 		if len(local) >= 5 && hasWholeWord(f.subject, local) && !strings.Contains(f.body, "dear "+local) {
@@ -124,7 +126,7 @@ func recipientMerged(f *facts) string {
 func zeroWidthIn(s string) int {
 	n := 0
 	for _, r := range s {
-		if invisible(r) {
+		if mail.Invisible(r) {
 			n++
 		}
 	}

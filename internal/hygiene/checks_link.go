@@ -64,7 +64,7 @@ func linkChecks() []check {
 			"none known in mail", func(f *facts) string {
 				return f.anyLink(func(u mail.URL) string {
 					if strings.HasPrefix(strings.ToLower(u.URL), "data:text") || u.Source != mail.URLText && strings.HasPrefix(strings.ToLower(u.URL), "javascript:") && len(u.URL) > 60 {
-						return cut(u.URL, 60)
+						return mail.Truncate(u.URL, 60)
 					}
 					return ""
 				})
@@ -79,7 +79,7 @@ func linkChecks() []check {
 			"none known", func(f *facts) string {
 				return f.anyLink(func(u mail.URL) string {
 					if escapedLetters(u.URL) >= 4 {
-						return cut(u.URL, 100)
+						return mail.Truncate(u.URL, 100)
 					}
 					return ""
 				})

@@ -116,7 +116,7 @@ func senderChecks() []check {
 // numbered matches a local part with five digits or more in a row.
 var numbered = regexp.MustCompile(`[a-z_.-][0-9]{5,}`)
 
-func quote(s string) string { return fmt.Sprintf("%q", cut(s, 120)) }
+func quote(s string) string { return fmt.Sprintf("%q", mail.Truncate(s, 120)) }
 
 func fromMalformed(f *facts) string {
 	m := f.doc.Mail.From.Malformed
@@ -153,7 +153,7 @@ func brandClaim(f *facts) string {
 			return fmt.Sprintf("%s is named; neither sender nor link is %s's", b.name, b.name)
 		}
 	}
-	if b := f.lists.speaksFor(f.lists.fold(cut(f.doc.Mail.Body.Text, 4<<10))); b != nil && f.from == nil && !f.linksTo(b) {
+	if b := f.lists.speaksFor(f.lists.fold(mail.Truncate(f.doc.Mail.Body.Text, 4<<10))); b != nil && f.from == nil && !f.linksTo(b) {
 		return fmt.Sprintf("the text speaks for %s; neither sender nor link is %s's", b.name, b.name)
 	}
 	return ""

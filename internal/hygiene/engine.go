@@ -127,7 +127,7 @@ func (e *Engine) ask(ctx context.Context, doc *mail.Document, have []Answer) []A
 func (v *Verdict) add(f Finding) { v.Checks = append(v.Checks, f) }
 
 func (e *Engine) finding(k check, evidence string) Finding {
-	return Finding{Name: k.name, Points: e.lists.scores[k.name], Evidence: cut(evidence, 300), Version: Version, Benign: k.benign}
+	return Finding{Name: k.name, Points: e.lists.scores[k.name], Evidence: mail.Truncate(evidence, 300), Version: Version, Benign: k.benign}
 }
 
 func (e *Engine) past(v *Verdict, p Past) {

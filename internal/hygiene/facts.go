@@ -30,7 +30,7 @@ func newFacts(doc *mail.Document, l *Lists, own domains) *facts {
 	f := &facts{doc: doc, lists: l, own: own}
 	f.list = doc.Mail.List.ID != "" || doc.Mail.Bulk && doc.Mail.List.Unsubscribe != ""
 	f.subject = plain(doc.Email.Subject)
-	f.body = plain(cut(doc.Mail.Body.Text, bodyRead))
+	f.body = plain(mail.Truncate(doc.Mail.Body.Text, bodyRead))
 	f.name = l.fold(doc.Mail.From.Name)
 	for _, u := range doc.Mail.URLs {
 		switch u.Source {
@@ -158,14 +158,4 @@ func (f *facts) phrasesIn(kind, text string, n int) []string {
 		return len(out) < n
 	})
 	return out
-}
-
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && s[n]&0xC0 == 0x80 {
-		n--
-	}
-	return s[:n]
 }

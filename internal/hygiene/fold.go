@@ -8,6 +8,8 @@ import (
 	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/decodersring/decoder/internal/decode/mail"
 )
 
 // plain returns text in lower case, compatibility forms undone, without
@@ -19,7 +21,7 @@ func plain(s string) string {
 	var b strings.Builder
 	b.Grow(len(s))
 	for _, r := range norm.NFKD.String(s) {
-		if !unicode.Is(unicode.Mn, r) && !invisible(r) {
+		if !unicode.Is(unicode.Mn, r) && !mail.Invisible(r) {
 			b.WriteRune(unicode.ToLower(r))
 		}
 	}
@@ -36,7 +38,7 @@ func (l *Lists) fold(s string) string {
 	var b strings.Builder
 	b.Grow(len(s))
 	for _, r := range norm.NFKD.String(s) {
-		if unicode.Is(unicode.Mn, r) || invisible(r) {
+		if unicode.Is(unicode.Mn, r) || mail.Invisible(r) {
 			continue
 		}
 		if r >= 0x80 {
@@ -64,16 +66,6 @@ func (l *Lists) skeleton(label string) string {
 }
 
 var lookalikePairs = strings.NewReplacer("rn", "m", "vv", "w", "cl", "d", "0", "o", "1", "l", "5", "s", "3", "e", "-", "", "i", "l")
-
-func invisible(r rune) bool {
-	switch {
-	case r == 0xAD, r == 0x34F, r == 0x180E, r == 0xFEFF:
-		return true
-	case 0x200B <= r && r <= 0x200F, 0x2060 <= r && r <= 0x2064, 0x202A <= r && r <= 0x202E:
-		return true
-	}
-	return false
-}
 
 func isASCII(s string) bool {
 	for i := 0; i < len(s); i++ {

@@ -62,7 +62,7 @@ func (p *addressParser) list() parsedList {
 // and brackets.
 func (p *addressParser) mailbox() (m Mailbox, ok, end bool) {
 	var name, angle strings.Builder
-	quoted, hasAngle, closed, dangling := false, false, false, false
+	quoted, hasAngle, closed := false, false, false
 	end = true
 loop:
 	for p.i < len(p.s) {
@@ -94,13 +94,12 @@ loop:
 			name.Reset()
 		default:
 			if closed && c != ' ' && c != '\t' {
-				p.bad, dangling = true, true
+				p.bad = true
 			}
 			name.WriteByte(c)
 			p.i++
 		}
 	}
-	_ = dangling
 	return p.finish(name.String(), angle.String(), hasAngle, quoted, end)
 }
 

@@ -290,7 +290,7 @@ func (t *textSink) write(b []byte) {
 		}
 		r, n := utf8.DecodeRune(b[i:])
 		switch {
-		case invisible(r):
+		case Invisible(r):
 			t.waiting++
 		case unicode.IsSpace(r):
 			t.space(' ')
@@ -335,9 +335,9 @@ func cutBytes(b []byte, n int) []byte {
 	return b[:n]
 }
 
-// invisible reports whether a character has no width: what phishing puts
+// Invisible reports whether a character has no width: what phishing puts
 // inside words so that filters do not read them.
-func invisible(r rune) bool {
+func Invisible(r rune) bool {
 	switch {
 	case r == 0xAD, r == 0x34F, r == 0x180E, r == 0xFEFF:
 		return true

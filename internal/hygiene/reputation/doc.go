@@ -22,6 +22,8 @@ const (
 	URL    Kind = "url"
 	SHA256 Kind = "sha256"
 	Email  Kind = "email"
+	// Message is a whole message, by its place in the log.
+	Message Kind = "message"
 )
 
 // Results of a provider. What a service does not know is unknown, never clean.

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/decodersring/decoder/internal/config"
+	"github.com/decodersring/decoder/internal/decode/mail"
 	"github.com/decodersring/decoder/internal/fault"
 )
 
@@ -129,7 +130,7 @@ func (c HTTPConfig) read(_ Kind, a answer) (Result, error) {
 	}
 	r := Result{Verdict: Unknown}
 	if d, ok := pointer(doc, c.Detail); ok && c.Detail != "" {
-		r.Detail = cut(text(d), 200)
+		r.Detail = mail.Truncate(text(d), 200)
 	}
 	if c.Verdict != "" {
 		if v, ok := pointer(doc, c.Verdict); ok {
@@ -219,14 +220,4 @@ func text(v any) string {
 		return ""
 	}
 	return string(b)
-}
-
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && s[n]&0xC0 == 0x80 {
-		n--
-	}
-	return s[:n]
 }

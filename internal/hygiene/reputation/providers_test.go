@@ -51,6 +51,11 @@ func TestProvidersReadWhatTheirServicesAnswer(t *testing.T) {
 	fox := func(base string) Provider { return ThreatFox(base, secret, 0) }
 	vt := func(base string) Provider { return VirusTotal(base, secret, 0) }
 	gsb := func(base string) Provider { return SafeBrowsing(base, secret) }
+	rspamd := func(base string) Provider {
+		return Rspamd(base, secret, func(_ context.Context, place string) ([]byte, error) {
+			return []byte("Subject: " + place + "\n\n"), nil
+		})
+	}
 	generic := func(base string) Provider {
 		p, err := HTTP(HTTPConfig{
 			Name: "own", Kinds: []Kind{Domain, URL}, URL: base + "/v1/{value}?q={url}", Headers: map[string]string{"Authorization": "Bearer {key}"},
@@ -97,6 +102,11 @@ func TestProvidersReadWhatTheirServicesAnswer(t *testing.T) {
 		{"safe browsing hit", gsb, URL, "http://x.example/", ok(`{"threats":[{"url":"x.example/","threatTypes":["SOCIAL_ENGINEERING"]}],"cacheDuration":"300s"}`), Bad, 0, ""},
 		{"safe browsing nothing", gsb, URL, "http://x.example/", ok(`{"cacheDuration":"300s"}`), Unknown, 0, ""},
 		{"safe browsing key", gsb, URL, "http://x.example/", reply{400, nil, `{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}`}, "", fault.Permanent, CodeRefused},
+		{"rspamd reject", rspamd, Message, "email_ingest/0/1", ok(`{"is_skipped":false,"score":17.2,"required_score":15.0,"action":"reject","symbols":{"PHISHING":{"name":"PHISHING","score":4.0}}}`), Bad, 0, ""},
+		{"rspamd fine", rspamd, Message, "email_ingest/0/1", ok(`{"score":0.2,"required_score":15.0,"action":"no action","symbols":{}}`), Clean, 0, ""},
+		{"rspamd busy", rspamd, Message, "email_ingest/0/1", ok(`{"score":0,"required_score":15,"action":"soft reject"}`), Unknown, 0, ""},
+		{"rspamd error", rspamd, Message, "email_ingest/0/1", ok(`{"error":"cannot parse"}`), "", fault.Retry, CodeService},
+		{"rspamd password", rspamd, Message, "email_ingest/0/1", reply{403, nil, "Unauthorized"}, "", fault.Permanent, CodeRefused},
 		{"generic bad", generic, Domain, "x.example", ok(`{"success":true,"result":[{"risk":"90","why":"new"}]}`), Bad, 0, ""},
 		{"generic clean", generic, Domain, "x.example", ok(`{"success":true,"result":[{"risk":10}]}`), Clean, 0, ""},
 		{"generic without a score", generic, Domain, "x.example", ok(`{"success":true,"result":[]}`), Unknown, 0, ""},

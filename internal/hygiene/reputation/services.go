@@ -2,6 +2,7 @@ package reputation
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -170,6 +171,10 @@ func (s *Services) values(doc *mail.Document) []value {
 		if a.File.Size > 0 && !strings.HasPrefix(a.File.Detected, "image/") {
 			add(SHA256, a.File.Hash.SHA256, maxHashes)
 		}
+	}
+	if doc.Decoder != nil && doc.Decoder.Raw != nil {
+		r := doc.Decoder.Raw
+		add(Message, fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset), 1)
 	}
 	if s.privacy.Emails {
 		for _, a := range append([]string{doc.Mail.From.Address}, doc.Email.ReplyTo.Address...) {
