@@ -2,12 +2,10 @@ package suricata
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"github.com/decodersring/decoder/internal/decode/decodetest"
 	"github.com/decodersring/decoder/internal/decode/mapping"
 	"github.com/decodersring/decoder/internal/event/ecs"
 )
@@ -15,23 +13,7 @@ import (
 // TestReferencePage holds docs/reference/ecs-suricata.md to the table; -update
 // writes it.
 func TestReferencePage(t *testing.T) {
-	const page = "../../../docs/reference/ecs-suricata.md"
-	got := reference()
-	if *update {
-		if err := os.MkdirAll("../../../docs/reference", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(page, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("run with -update (-want +got):\n%s", diff)
-	}
+	decodetest.Page(t, "ecs-suricata.md", reference(), *update)
 }
 
 const referenceHead = `# Suricata's EVE to ECS
@@ -77,28 +59,7 @@ func reference() string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", name, t.kind, strings.Join(t.category, ", "), strings.Join(t.typ, ", "))
 	}
 	b.WriteString("\n## Fields\n\n| EVE | ECS | how | besides |\n|---|---|---|---|\n")
-	own := wayNames()
-	for _, r := range rules() {
-		if r.To == "" && r.Related == mapping.NotRelated && r.As < mapping.Own {
-			continue
-		}
-		how := r.As.String()
-		if r.As >= mapping.Own {
-			how = own[r.As]
-		}
-		var besides []string
-		if r.Related != mapping.NotRelated {
-			besides = append(besides, "`"+r.Related.String()+"`")
-		}
-		if r.Keep {
-			besides = append(besides, "stays too")
-		}
-		to := "`" + r.To + "`"
-		if r.To == "" {
-			to = ""
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", r.From, to, how, strings.Join(besides, ", "))
-	}
+	decodetest.Rows(&b, "", rules(), wayNames())
 	return b.String()
 }
 

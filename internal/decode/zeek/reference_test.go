@@ -2,33 +2,17 @@ package zeek
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/decodersring/decoder/internal/decode/mapping"
+	"github.com/decodersring/decoder/internal/decode/decodetest"
 	"github.com/decodersring/decoder/internal/event/ecs"
 )
 
 // TestReferencePage holds docs/reference/ecs-zeek.md to the table; -update
 // writes it.
 func TestReferencePage(t *testing.T) {
-	const page = "../../../docs/reference/ecs-zeek.md"
-	got := reference()
-	if *update {
-		if err := os.WriteFile(page, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("run with -update (-want +got):\n%s", diff)
-	}
+	decodetest.Page(t, "ecs-zeek.md", reference(), *update)
 }
 
 const referenceHead = `# Zeek's logs to ECS
@@ -60,29 +44,9 @@ func reference() string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", name, l.kind, strings.Join(l.category, ", "), strings.Join(l.typ, ", "))
 	}
 	b.WriteString("\n## Fields\n\n| log | Zeek | ECS | how | besides |\n|---|---|---|---|---|\n")
-	writeRules(&b, "all", commonRules())
+	decodetest.Rows(&b, "| all ", commonRules(), wayNames())
 	for _, l := range all {
-		writeRules(&b, "`"+l.name+"`", l.rules)
+		decodetest.Rows(&b, "| `"+l.name+"` ", l.rules, wayNames())
 	}
 	return b.String()
-}
-
-func writeRules(b *strings.Builder, log string, rules []mapping.Rule) {
-	own := wayNames()
-	for _, r := range rules {
-		how, to, besides := r.As.String(), "`"+r.To+"`", []string{}
-		if r.As >= mapping.Own {
-			how = own[r.As]
-		}
-		if r.To == "" {
-			to = ""
-		}
-		if r.Related != mapping.NotRelated {
-			besides = append(besides, "`"+r.Related.String()+"`")
-		}
-		if r.Keep {
-			besides = append(besides, "stays too")
-		}
-		fmt.Fprintf(b, "| %s | `%s` | %s | %s | %s |\n", log, r.From, to, how, strings.Join(besides, ", "))
-	}
 }

@@ -1,0 +1,58 @@
+package decodetest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/decodersring/decoder/internal/decode/mapping"
+)
+
+// Page holds a page of docs/reference to what is made from a decoder's table,
+// and writes it when update is set. Tests run in their package's folder, two
+// below internal.
+func Page(t *testing.T, name, made string, update bool) {
+	t.Helper()
+	page := filepath.Join("..", "..", "..", "docs", "reference", name)
+	if update {
+		if err := os.WriteFile(page, []byte(made), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), made); diff != "" {
+		t.Errorf("%s: run with -update (-want +got):\n%s", page, diff)
+	}
+}
+
+// Rows writes rules as rows of a table: the path, the field, how, and what
+// besides. own describes the source's own ways; before is put in front.
+func Rows(b *strings.Builder, before string, rules []mapping.Rule, own map[mapping.As]string) {
+	for _, r := range rules {
+		if r.To == "" && r.Related == mapping.NotRelated && r.As < mapping.Own {
+			continue
+		}
+		how, to := r.As.String(), "`"+r.To+"`"
+		if r.As >= mapping.Own {
+			how = own[r.As]
+		}
+		if r.To == "" {
+			to = ""
+		}
+		var besides []string
+		if r.Related != mapping.NotRelated {
+			besides = append(besides, "`"+r.Related.String()+"`")
+		}
+		if r.Keep {
+			besides = append(besides, "stays too")
+		}
+		fmt.Fprintf(b, "%s| `%s` | %s | %s | %s |\n", before, r.From, to, how, strings.Join(besides, ", "))
+	}
+}
