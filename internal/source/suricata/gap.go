@@ -89,7 +89,7 @@ func (s *Source) watchLoop(ctx context.Context) error {
 	w := readWatch(s.watchPath())
 	tick := time.NewTicker(noteEvery)
 	defer tick.Stop()
-	watching := false
+	watching, failing := false, false
 	for {
 		select {
 		case <-ctx.Done():
@@ -116,8 +116,10 @@ func (s *Source) watchLoop(ctx context.Context) error {
 			}
 			w.Until = now
 		}
-		if err := w.write(s.watchPath()); err != nil {
-			return err
+		if err := w.write(s.watchPath()); (err != nil) != failing {
+			if failing = err != nil; failing {
+				s.deps.Scope.Logger().Error("end of the watch cannot be noted, will retry", "error", err)
+			}
 		}
 	}
 }

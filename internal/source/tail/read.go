@@ -232,8 +232,9 @@ func (t *Tail) remove(e *entry) error {
 	if err := t.marks.write(t.opts.Bookmark, true); err != nil {
 		return err
 	}
-	if err := os.Remove(e.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("removing a file that has been read: %w", err)
+	if err := os.Remove(e.path); err != nil && !errors.Is(err, os.ErrNotExist) && !e.failed {
+		e.failed = true
+		t.deps.Scope.Logger().Error("file that has been read cannot be removed", "path", e.path, "error", err)
 	}
 	return nil
 }

@@ -85,11 +85,12 @@ type Status struct {
 
 // Reading and scanning rhythm.
 const (
-	chunk     = 512 << 10
-	pollMin   = 10 * time.Millisecond
-	pollMax   = 40 * time.Millisecond
-	scanEvery = 500 * time.Millisecond
-	saveEvery = time.Second
+	chunk       = 512 << 10
+	pollMin     = 10 * time.Millisecond
+	pollMax     = 40 * time.Millisecond
+	pollFailing = time.Second
+	scanEvery   = 500 * time.Millisecond
+	saveEvery   = time.Second
 )
 
 // New returns a Tail that does nothing until Run.
@@ -128,21 +129,17 @@ func (t *Tail) Run(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Dir(t.opts.Bookmark), 0o700); err != nil {
 		return fmt.Errorf("making the bookmark's folder: %w", err)
 	}
-	if err := t.resume(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
+	if err := t.begin(ctx); err != nil || ctx.Err() != nil {
 		return err
 	}
 	defer t.close()
 	t.deps.Scope.Set(t.opts.Component, obs.OK, "")
-	wait := pollMin
+	wait, failing := pollMin, false
 	for {
 		n, err := t.round(ctx)
-		if err != nil && ctx.Err() == nil {
-			return err
-		}
-		if wait = min(wait+pollMin/2, pollMax); n > 0 {
+		if failing = t.tell(ctx, err, failing); failing {
+			wait = pollFailing
+		} else if wait = min(wait+pollMin/2, pollMax); n > 0 {
 			wait = pollMin
 			if ctx.Err() == nil {
 				continue // there may be more
@@ -156,6 +153,40 @@ func (t *Tail) Run(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// begin reads the bookmark and asks the log for what came after it, as often as
+// it takes the log to answer. Only a bookmark it must not touch is an error.
+func (t *Tail) begin(ctx context.Context) (err error) {
+	if t.marks, err = readBookmark(t.opts.Bookmark); err != nil {
+		return err
+	}
+	for failing := false; ctx.Err() == nil; {
+		err := t.resume(ctx)
+		if failing = t.tell(ctx, err, failing); !failing {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pollFailing):
+		}
+	}
+	return nil
+}
+
+// tell reports the first of a row of errors and the end of the row. Nothing is
+// lost meanwhile: the offset stays, and the files are read later.
+func (t *Tail) tell(ctx context.Context, err error, failing bool) bool {
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && !failing:
+		t.deps.Scope.Set(t.opts.Component, obs.Failed, err.Error())
+		t.deps.Scope.Logger().Error("file cannot be read into the log, will retry", "path", t.opts.Path, "error", err)
+	case err == nil && failing:
+		t.deps.Scope.Set(t.opts.Component, obs.OK, "")
+		t.deps.Scope.Logger().Info("file is read again", "path", t.opts.Path)
+	}
+	return err != nil && ctx.Err() == nil
 }
 
 // Sync returns when everything written to the files before the call has been
@@ -191,11 +222,8 @@ func (t *Tail) finish() error {
 	return t.marks.write(t.opts.Bookmark, true)
 }
 
-// resume reads the bookmark and asks the log what came after it.
-func (t *Tail) resume(ctx context.Context) (err error) {
-	if t.marks, err = readBookmark(t.opts.Bookmark); err != nil {
-		return err
-	}
+// resume asks the log what came after the bookmark, and looks at the files.
+func (t *Tail) resume(ctx context.Context) error {
 	first := len(t.marks.Files) == 0
 	if t.deps.Origins != nil {
 		origin, err := t.deps.Origins.LastOrigin(ctx, t.opts.Topic, t.opts.Key, t.opts.Prefix+"-"+t.tag+".")

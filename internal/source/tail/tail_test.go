@@ -424,7 +424,7 @@ func TestAFileRenamedBetweenScanAndOpeningIsNotTakenForItsSuccessor(t *testing.T
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := tail.resume(t.Context()); err != nil { // scans, opens nothing
+	if err := tail.begin(t.Context()); err != nil { // scans, opens nothing
 		t.Fatal(err)
 	}
 	defer tail.close()
@@ -467,6 +467,28 @@ func TestAnOwnFileThatWasDoneBeforeAKillIsRemoved(t *testing.T) {
 	if r.log.twice != 0 || len(r.log.lines()) != 10 {
 		t.Errorf("%d lines twice, %d in all", r.log.twice, len(r.log.lines()))
 	}
+}
+
+func TestAFullDiskIsWaitedForAndLosesNothing(t *testing.T) {
+	r := newRig(t)
+	r.opts.Owned = true
+	// A folder in the bookmark's place cannot be replaced by a file, which fails
+	// as a full disk does.
+	blocked := r.opts.Bookmark + ".new"
+	if err := os.Mkdir(blocked, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	appendTo(t, r.path+".000001", numbered(0, 5))
+	appendTo(t, r.path, numbered(5, 9))
+	r.start(t)
+	<-time.After(100 * time.Millisecond)
+	if got := r.log.lines(); len(got) != 0 {
+		t.Errorf("%d lines were appended under an identity that is not stored", len(got))
+	}
+	if err := os.Remove(blocked); err != nil {
+		t.Fatal(err)
+	}
+	r.want(t, 9)
 }
 
 func TestHugeAndBrokenLines(t *testing.T) {
@@ -512,45 +534,6 @@ func TestANewerBookmarkIsRefused(t *testing.T) {
 	if err := tail.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "newer program") {
 		t.Errorf("got %v", err)
 	}
-}
-
-// FuzzLines holds the cutting into lines against bytes.Split, whatever the
-// pieces are.
-func FuzzLines(f *testing.F) {
-	f.Add([]byte("a\nb\r\n\nc"), uint8(2))
-	f.Add([]byte("\n\n\r\n"), uint8(1))
-	f.Add([]byte("no end"), uint8(0))
-	f.Fuzz(func(t *testing.T, text []byte, piece uint8) {
-		var want []string
-		for _, l := range bytes.Split(text, []byte("\n")) {
-			l = bytes.TrimSuffix(l, []byte("\r"))
-			if len(l) > 0 {
-				want = append(want, string(l))
-			}
-		}
-		if n := bytes.LastIndexByte(text, '\n'); n+1 < len(text) && bytes.HasSuffix(text, []byte("\r")) {
-			t.Skip("a carriage return may be half of an end")
-		}
-		var (
-			got   []string
-			lines batch.Lines
-			emit  = func(l batch.Line) error {
-				if !bytes.HasPrefix(text[l.Offset:], l.Text) {
-					t.Errorf("line %q is not at %d", l.Text, l.Offset)
-				}
-				got = append(got, string(l.Text))
-				return nil
-			}
-		)
-		step := int(piece)%7 + 1
-		for at := 0; at < len(text); at += step {
-			_ = lines.Feed(text[at:min(at+step, len(text))], emit)
-		}
-		_ = lines.Last(emit)
-		if fmt.Sprint(got) != fmt.Sprint(want) || len(got) != len(want) {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	})
 }
 
 func BenchmarkTail(b *testing.B) {

@@ -1,0 +1,176 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/decodersring/decoder/internal/atomicfile"
+	"github.com/decodersring/decoder/internal/suricata"
+)
+
+// readCapture leaves the folder <i>.done, also for a capture that cannot be
+// read. An error is the whole job's.
+func (r *Replayer) readCapture(ctx context.Context, id string, i int, rules suricata.RuleSet) error {
+	j := r.update(id, func(j *Job) { j.Captures[i].State = Running })
+	c := j.Captures[i]
+	run := r.captureDir(id, i, "run")
+	if err := os.RemoveAll(run); err != nil {
+		return fmt.Errorf("discarding an unfinished capture: %w", err)
+	}
+	if err := os.MkdirAll(run, 0o700); err != nil {
+		return fmt.Errorf("making a folder for a capture: %w", err)
+	}
+	m := meta{Capture: c}
+	if err := r.readInto(ctx, id, run, &m, rules); err != nil {
+		return err
+	}
+	if err := atomicfile.WriteJSON(filepath.Join(run, "meta.json"), m); err != nil {
+		return err
+	}
+	if err := syncFile(filepath.Join(run, "eve.json")); err != nil {
+		return fmt.Errorf("syncing an EVE file: %w", err)
+	}
+	if err := os.Rename(run, r.captureDir(id, i, "done")); err != nil {
+		return fmt.Errorf("marking a capture as read: %w", err)
+	}
+	return atomicfile.SyncDir(r.jobDir(id))
+}
+
+// readInto looks at the capture and has the engine read it. What is wrong with
+// the capture is left in m; an error is the whole job's.
+func (r *Replayer) readInto(ctx context.Context, id, run string, m *meta, rules suricata.RuleSet) error {
+	c := &m.Capture
+	unpacked := filepath.Join(run, "unpacked")
+	s, err := inspect(c.Path, r.opts.MaxUnpacked, func() (io.WriteCloser, error) {
+		return os.OpenFile(unpacked, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	})
+	defer os.Remove(unpacked)
+	c.SHA256, c.Size = s.SHA256, max(s.Size, c.Size)
+	if err != nil {
+		c.Error = reason(err)
+		return nil
+	}
+	if s.Broken != nil {
+		c.Error = s.Broken.Error()
+	}
+	if s.Packets == 0 {
+		return nil // the engine calls a capture without packets an error
+	}
+	if err := r.room(s.Size); err != nil {
+		c.Error = err.Error()
+		return nil
+	}
+	hash, err := r.workers.hash(ctx, rules)
+	if err != nil {
+		return err
+	}
+	before, known, err := r.known(ctx, s.SHA256, hash)
+	if err != nil {
+		return err
+	}
+	m.Rules, m.Round, m.Origin = hash, before.Round, originOf(s.SHA256, hash, before.Round)
+	if known {
+		m.Known, m.Found, c.Packets = true, recall(before), before.Packets
+		return nil
+	}
+	path := c.Path
+	if s.Gzipped {
+		path = unpacked
+	}
+	complaints, err := r.engineRead(ctx, id, path, run, rules)
+	if crash, ok := errors.AsType[*suricata.CrashError](err); ok {
+		c.Error = crash.Error()
+		// What it wrote before it ended is not the whole; nothing is fed.
+		_ = os.Remove(filepath.Join(run, "eve.json"))
+		return nil
+	}
+	if refused, ok := errors.AsType[*suricata.RefusedError](err); ok {
+		c.Error = refused.Message
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := r.room(0); err != nil {
+		// The engine says nothing of lines it could not write.
+		_ = os.Remove(filepath.Join(run, "eve.json"))
+		c.Error = err.Error()
+		return nil
+	}
+	c.Packets, err = packetsRead(filepath.Join(run, "eve.json"))
+	if err != nil {
+		c.Error = reason(err)
+		return nil
+	}
+	if c.Packets < s.Packets {
+		c.Error = incomplete(s, c.Packets, complaints)
+	}
+	return nil
+}
+
+// room says whether the disk takes what a capture of that size may give.
+func (r *Replayer) room(size int64) error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(r.opts.Dir, &fs); err != nil {
+		return fmt.Errorf("asking for free disk: %w", err)
+	}
+	free := int64(fs.Bavail) * fs.Bsize
+	if need := r.opts.MinFree + 2*size; free < need {
+		return fmt.Errorf("disk is full: %d MiB are free, %d MiB are needed", free>>20, need>>20)
+	}
+	return nil
+}
+
+// incomplete says why the engine read fewer packets than there are.
+func incomplete(s shape, read int64, complaints []string) string {
+	if types := unread(s.LinkTypes); read == 0 && len(types) > 0 {
+		return "Suricata does not read link type " + strings.Join(types, ", ")
+	}
+	if len(s.LinkTypes) > 1 {
+		return fmt.Sprintf("%d of %d packets read: the capture mixes link types %v", read, s.Packets, s.LinkTypes)
+	}
+	text := fmt.Sprintf("%d of %d packets read", read, s.Packets)
+	if len(complaints) > 0 {
+		text += ": " + complaints[0]
+	}
+	return text
+}
+
+// engineRead gives the capture to a warm worker, and to a second one when the
+// first crashes on it.
+func (r *Replayer) engineRead(ctx context.Context, id, path, run string, rules suricata.RuleSet) (complaints []string, err error) {
+	for attempt := 0; attempt < 2; attempt++ {
+		var w *suricata.Worker
+		w, err = r.workers.get(ctx, rules)
+		if err != nil {
+			return nil, err
+		}
+		r.noteRules(ctx, id, w)
+		_ = os.Remove(filepath.Join(run, "eve.json"))
+		complaints, err = w.Read(ctx, path, run)
+		if _, crashed := errors.AsType[*suricata.CrashError](err); !crashed {
+			return complaints, err
+		}
+		r.deps.Scope.Logger().Warn("engine crashed on a capture", "capture", path, "attempt", attempt+1, "error", err)
+	}
+	return nil, err
+}
+
+// noteRules keeps, once a job, how many rules its engine has.
+func (r *Replayer) noteRules(ctx context.Context, id string, w *suricata.Worker) {
+	if j, _, err := r.snapshot(id); err != nil || j.Rules.Loaded+j.Rules.Failed > 0 {
+		return
+	}
+	s, err := w.RuleStats(ctx)
+	if err != nil {
+		return
+	}
+	r.update(id, func(j *Job) { j.Rules.Loaded, j.Rules.Failed = s.Loaded, s.Failed })
+}
