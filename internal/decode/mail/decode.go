@@ -46,7 +46,7 @@ func Decode(raw []byte, d Delivery, o Options) *Document {
 		Event: Event{Kind: "event", Category: []string{"email"}, Type: []string{"info"}, Module: "mail", Dataset: "mail.message"},
 	}
 	w := &walker{
-		limits: limits, now: time.Now, doc: doc, defects: map[string]bool{}, seenURL: map[string]bool{}, registered: map[string]string{},
+		limits: limits, now: time.Now, doc: doc, defects: map[string]bool{}, seenURL: map[urlKey]bool{}, registered: map[string]string{},
 		scan: limits.TextScan, hash: 2 * int64(limits.Message),
 		htmlText: textSink{keep: limits.Text}, plain: textSink{keep: limits.Text},
 	}

@@ -72,8 +72,8 @@ func (r *htmlReader) onText(z *html.Tokenizer) {
 
 // attrs are the attributes that matter, of any element.
 type attrs struct {
-	href, src, action, style, kind, width, height, equiv, content string
-	hidden                                                        bool
+	href, src, action, kind, width, height, equiv, content string
+	hidden                                                 bool
 }
 
 func readAttrs(z *html.Tokenizer) attrs {
@@ -88,7 +88,7 @@ func readAttrs(z *html.Tokenizer) attrs {
 		case "action":
 			a.action = string(v)
 		case "style":
-			a.style = string(v)
+			a.hidden = a.hidden || styledAway(v)
 		case "type":
 			a.kind = string(v)
 		case "width":
@@ -161,7 +161,7 @@ func (r *htmlReader) onStart(z *html.Tokenizer, selfClosing bool) {
 	switch {
 	case r.hide != 0 && tag == r.hide:
 		r.hideOpen++
-	case r.hide == 0 && tag != atom.Body && tag != atom.Html && (a.hidden || styledAway(a.style)):
+	case r.hide == 0 && tag != atom.Body && tag != atom.Html && a.hidden:
 		r.hide, r.hideOpen = tag, 1
 	}
 }
@@ -185,10 +185,22 @@ func (r *htmlReader) closeLink() {
 	if r.link == "" {
 		return
 	}
-	text := html.UnescapeString(r.linkText.String())
-	r.w.addURL(r.link, strings.Join(strings.Fields(text), " "), r.source)
+	text := r.linkText.String()
+	if strings.IndexByte(text, '&') >= 0 {
+		text = html.UnescapeString(text)
+	}
+	r.w.addURL(r.link, collapse(text), r.source)
 	r.link = ""
 	r.linkText.Reset()
+}
+
+// collapse makes one blank of each run of white space.
+func collapse(s string) string {
+	s = strings.TrimSpace(s)
+	if strings.IndexFunc(s, func(r rune) bool { return unicode.IsSpace(r) && r != ' ' }) < 0 && !strings.Contains(s, "  ") {
+		return s
+	}
+	return strings.Join(strings.Fields(s), " ")
 }
 
 // block separates what a reader sees on different lines or in different cells.
@@ -217,21 +229,25 @@ func tiny(s string) bool {
 	return s == "0" || s == "1" || s == "2"
 }
 
-// styledAway reports whether an inline style hides the element's text.
-func styledAway(style string) bool {
-	if style == "" {
-		return false
+// styledAway reports whether an inline style hides the element's text. Nearly
+// all styles hold none of the words that could, and are not looked at further.
+func styledAway(style []byte) bool {
+	style = style[:min(len(style), 1024)]
+	suspect := false
+	for _, w := range [...]string{"one", "ONE", "hid", "HID", "size", "SIZE", "pacity", "PACITY"} {
+		if suspect = bytes.Contains(style, []byte(w)); suspect {
+			break
+		}
 	}
-	style = strings.ToLower(Truncate(style, 1024))
-	if !strings.Contains(style, "none") && !strings.Contains(style, "hid") && !strings.Contains(style, "size") && !strings.Contains(style, "opacity") {
+	if !suspect {
 		return false
 	}
 	s := strings.Map(func(r rune) rune {
 		if r <= ' ' {
 			return -1
 		}
-		return r
-	}, style)
+		return unicode.ToLower(r)
+	}, string(style))
 	for _, h := range [...]string{"display:none", "visibility:hidden", "font-size:0;", "font-size:0px", "opacity:0;", "mso-hide:all"} {
 		if strings.Contains(s, h) {
 			return true

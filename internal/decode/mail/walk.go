@@ -20,10 +20,13 @@ type walker struct {
 	htmlText textSink
 	plain    textSink
 	hasHTML  bool
-	seenURL  map[string]bool
+	seenURL  map[urlKey]bool
 	// Links of one message lead to few hosts.
 	registered map[string]string
 }
+
+// urlKey is what makes a link another one.
+type urlKey struct{ source, url, text string }
 
 func (w *walker) report(defect string) { w.defects[defect] = true }
 
@@ -332,7 +335,7 @@ func (w *walker) addURL(raw, text, source string) {
 	}
 	u.URL = strings.ToValidUTF8(u.URL, "\uFFFD")
 	u.Text = strings.ToValidUTF8(u.Text, "\uFFFD")
-	key := source + " " + u.URL + " " + u.Text
+	key := urlKey{source, u.URL, u.Text}
 	if w.seenURL[key] {
 		return
 	}
