@@ -13,6 +13,7 @@ import (
 	"github.com/decodersring/decoder/internal/client"
 	"github.com/decodersring/decoder/internal/inbox"
 	storesink "github.com/decodersring/decoder/internal/sink/store"
+	"github.com/decodersring/decoder/internal/source/machine"
 	"github.com/decodersring/decoder/internal/stage/detect"
 	"github.com/decodersring/decoder/internal/stage/normalise"
 	"github.com/decodersring/decoder/internal/store/vlogs"
@@ -51,6 +52,13 @@ func (a *App) clientSpecs(view *inbox.Inbox) ([]client.Spec, error) {
 	}
 	for i := range specs {
 		specs[i].Version = a.options.Version
+	}
+	for _, own := range a.options.Config.Stages {
+		spec, err := own.Spec(a.options.Version, a.scope("stage "+own.Name))
+		if err != nil {
+			return nil, err
+		}
+		specs = append(specs, spec)
 	}
 	return specs, nil
 }
@@ -158,6 +166,24 @@ func (a *App) startClients(ctx context.Context) error {
 		}
 		a.life.start("client "+spec.Name, run)
 	}
+	return a.startMachine()
+}
+
+// startMachine starts the source that watches the machine and the clients.
+func (a *App) startMachine() error {
+	budget, err := a.budget()
+	if err != nil {
+		return err
+	}
+	deps := machine.Deps{To: a.bus, Clients: a.clients.Status, Scope: a.scope("machine")}
+	if a.bus.Embedded() {
+		deps.DeadLetters = func(ctx context.Context) (int64, int64, error) {
+			taken, err := a.bus.DeadBytes(ctx)
+			return taken, budget.log, err
+		}
+	}
+	watch := machine.New(machine.Options{Dir: a.options.Data, Host: a.sensorName(), Reserve: int64(a.options.Config.Disk.Free)}, deps)
+	a.life.start("machine", watch.Run)
 	return nil
 }
 

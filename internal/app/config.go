@@ -13,6 +13,7 @@ import (
 
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/config"
+	"github.com/decodersring/decoder/internal/stage/custom"
 )
 
 // Config is everything a user may set. The zero value is completed by
@@ -26,6 +27,8 @@ type Config struct {
 	Disk   DiskConfig     `yaml:"disk"`
 	Store  StoreConfig    `yaml:"store"`
 	Mail   MailConfig     `yaml:"mail"`
+
+	Stages []custom.Config `yaml:"stages"` // a user's own
 }
 
 // LogConfig is how the program reports about itself.
@@ -152,9 +155,18 @@ func LoadConfig(path, data string) (Config, string, error) {
 
 // Validate checks what only several settings together tell.
 func (c Config) Validate() error {
-	return errors.Join(
-		oneOf("listen", c.Listen.Scheme, "http"),
-	)
+	errs := []error{oneOf("listen", c.Listen.Scheme, "http")}
+	taken := map[string]bool{
+		clientNormalise: true, clientDetect: true, clientStore: true, clientInbox: true,
+		clientJsonify: true, clientHygiene: true, clientRecheck: true, clientMaillink: true, "rerun": true,
+	}
+	for _, s := range c.Stages {
+		if taken[s.Name] {
+			errs = append(errs, config.Fieldf("stages", "the name %q is taken", s.Name))
+		}
+		taken[s.Name] = true
+	}
+	return errors.Join(errs...)
 }
 
 // Validate checks the names of level and format.
