@@ -2,6 +2,7 @@ package inbox_test
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/client"
+	"github.com/decodersring/decoder/internal/fault"
 	"github.com/decodersring/decoder/internal/inbox"
 	"github.com/decodersring/decoder/internal/obs"
 	"github.com/decodersring/decoder/internal/state"
@@ -250,6 +252,36 @@ func TestBadRecordsAreNamedAndTheRestCounts(t *testing.T) {
 	}
 	if next, _, err := v.Resume(t.Context(), bus.Partition{Topic: bus.TopicAlerts}); err != nil || next != int64(len(batch)) {
 		t.Errorf("next %d, %v", next, err)
+	}
+}
+
+func TestFullDiskIsNoRecordsFault(t *testing.T) {
+	l := newLog()
+	v, db := open(t, t.TempDir(), l)
+	defer func() { _ = db.Close() }()
+	limit := func(pages int) {
+		if err := db.Write(t.Context(), func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(t.Context(), fmt.Sprint("PRAGMA max_page_count = ", pages))
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit(1) // what there is already
+	var batch []*client.Record
+	for i := range 2000 {
+		r := alertRecord(spec{id: fmt.Sprint("a", i), group: fmt.Sprint("g", i)})
+		l.add(0, r)
+		batch = append(batch, &client.Record{Record: r})
+	}
+	err := v.Write(t.Context(), batch)
+	if err == nil || fault.Of(err).Class != fault.Throttled {
+		t.Fatalf("%v", err)
+	}
+	limit(1 << 20)
+	l.feedAll(t, v)
+	if list, err := v.List(t.Context(), inbox.Filter{}); err != nil || list.Counts.All != 2000 {
+		t.Errorf("%+v, %v", list.Counts, err)
 	}
 }
 

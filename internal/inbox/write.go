@@ -5,14 +5,19 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/client"
 	"github.com/decodersring/decoder/internal/fault"
+	"github.com/decodersring/decoder/internal/state"
 )
 
-// codeInvalid is the code of a record that is no alert or no change.
-const codeInvalid = "invalid"
+const (
+	codeInvalid  = "invalid"              // a record that is no alert or no change
+	codeDatabase = "database_unavailable" // nothing can be written at present
+	databaseRest = 2 * time.Second
+)
 
 // Write implements client.Sink: records and the place behind them become
 // durable in one transaction, so that each record counts exactly once.
@@ -41,6 +46,10 @@ func (v *Inbox) Write(ctx context.Context, batch []*client.Record) error {
 		}
 		return b.settle(ctx)
 	})
+	if state.Unavailable(err) {
+		// A full disk is nothing that a record could be blamed for.
+		return fault.NewThrottled(codeDatabase, databaseRest, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -121,9 +121,24 @@ func dsn(path string, derived, readOnly bool) string {
 	return (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: v.Encode()}).String()
 }
 
+// Unavailable says whether an error is the database's state, such as a full
+// disk, and not what was asked of it: the same may succeed later.
+func Unavailable(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return false
+	}
+	switch e.Code() & 0xff { // result codes, https://sqlite.org/rescode.html
+	case 5, 6, 7, 8, 10, 13, 14, 15, 23, corrupt, notADB: // busy, locked, nomem, readonly, ioerr, full, cantopen, protocol, auth
+		return true
+	}
+	return false
+}
+
+const corrupt, notADB = 11, 26
+
 // classify turns SQLite's words for a broken file into errDamaged.
 func classify(err error) error {
-	const corrupt, notADB = 11, 26
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		if code := e.Code() & 0xff; code == corrupt || code == notADB {
 			return fmt.Errorf("%w: %w", errDamaged, err)
