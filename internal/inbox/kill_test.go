@@ -105,7 +105,7 @@ func feedUntilKilled(dir string) error {
 // reads, at random moments, and compares the view with the log in the end.
 func TestKilledViewLosesAndRepeatsNothing(t *testing.T) {
 	dir := t.TempDir()
-	kills := 6
+	kills := 5
 	if os.Getenv("DECODER_LONG") != "" {
 		kills = 40
 	}

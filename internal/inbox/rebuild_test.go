@@ -123,7 +123,7 @@ func (s *story) step() {
 // TestRebuildGivesTheSameView is the promise of a view: whatever happened, it
 // is what a new one makes of what the log holds now.
 func TestRebuildGivesTheSameView(t *testing.T) {
-	stories := uint64(60)
+	stories := uint64(40)
 	if os.Getenv("DECODER_LONG") != "" {
 		stories = 2000
 	}
