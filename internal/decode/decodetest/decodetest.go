@@ -64,10 +64,28 @@ func leavesOf(t testing.TB, doc []byte) (out []leaf) {
 // in another form.
 type Finder func(event map[string]any, rule mapping.Rule, value any) bool
 
+// Checker checks the events of one decoder against the lines they are made of.
+type Checker struct {
+	nest  []string
+	rules map[string]mapping.Rule
+	flat  bool
+	own   Finder
+}
+
+// NewChecker returns a checker of a decoder that keeps what ECS has no field
+// for in the object at the path nest. flat says that From of a rule is one
+// name. own knows the forms that the source's own ways give, and may be nil.
+func NewChecker(nest string, rules []mapping.Rule, flat bool, own Finder) Checker {
+	c := Checker{nest: strings.Split(nest, "."), rules: map[string]mapping.Rule{}, flat: flat, own: own}
+	for _, r := range rules {
+		c.rules[r.From] = r
+	}
+	return c
+}
+
 // Complete fails for a leaf of the line, an object, that is not found in the
-// event: in the object at the path nest, or at the field of its rule as [Means]
-// or own see it. flat says that From of a rule is one name. own may be nil.
-func Complete(t testing.TB, line, doc []byte, nest string, rules []mapping.Rule, flat bool, own Finder) {
+// event: in the nest, or at the field of its rule.
+func (c Checker) Complete(t testing.TB, line, doc []byte) {
 	t.Helper()
 	var out map[string]any
 	d := json.NewDecoder(bytes.NewReader(doc))
@@ -75,17 +93,13 @@ func Complete(t testing.TB, line, doc []byte, nest string, rules []mapping.Rule,
 	if err := d.Decode(&out); err != nil {
 		t.Fatalf("reading the event %q: %v", doc, err)
 	}
-	targets := map[string]mapping.Rule{}
-	for _, r := range rules {
-		targets[r.From] = r
-	}
 	for _, l := range leavesOf(t, line) {
-		if kept(at(out, strings.Split(nest, ".")...), l) {
+		if kept(at(out, c.nest...), l) {
 			continue
 		}
-		r, ok := targets[strings.Join(l.path, ".")]
-		ok = ok && (!flat || len(l.path) == 1)
-		if !ok || !Means(out, r, l.value) && (own == nil || !own(out, r, l.value)) {
+		r, ok := c.rules[strings.Join(l.path, ".")]
+		ok = ok && (!c.flat || len(l.path) == 1)
+		if !ok || !Means(out, r, l.value) && (c.own == nil || !c.own(out, r, l.value)) {
 			t.Errorf("%s = %v is not found in the event\nline  %s\nevent %s", strings.Join(l.path, "."), l.value, line, doc)
 		}
 	}
@@ -200,10 +214,10 @@ func same(got, want string, as mapping.As) bool {
 	return false
 }
 
-// Schema fails for a field outside the object named nest that ECS does not
+// Schema fails for a field outside the nest's outermost object that ECS does not
 // have, or has otherwise, for names that repeat, and for values of event.type
 // that no value of event.category expects.
-func Schema(t testing.TB, doc []byte, nest string) {
+func (c Checker) Schema(t testing.TB, doc []byte) {
 	t.Helper()
 	seen := map[string]bool{}
 	var categories, types []any
@@ -220,7 +234,7 @@ func Schema(t testing.TB, doc []byte, nest string) {
 		case "event.type":
 			types, _ = l.value.([]any)
 		}
-		if l.path[0] != nest {
+		if l.path[0] != c.nest[0] {
 			checkField(t, path, l.value, false)
 		}
 	}

@@ -39,6 +39,7 @@ func all(t testing.TB, d *Decoder, line []byte) (events []decode.Event, err erro
 	if err != nil {
 		return nil, err
 	}
+	check := decodetest.NewChecker("osquery", rules(), false, nil)
 	rows := rowsOf(t, line)
 	if len(rows) != len(events) {
 		t.Fatalf("%d events of %d rows in %s", len(events), len(rows), line)
@@ -47,8 +48,8 @@ func all(t testing.TB, d *Decoder, line []byte) (events []decode.Event, err erro
 		if want := event.ID("osquery:x:0", event.KindEvent, i); string(ev.ID) != want {
 			t.Errorf("event %d has id %s, want %s", i, ev.ID, want)
 		}
-		decodetest.Schema(t, ev.JSON, "osquery")
-		decodetest.Complete(t, rows[i], ev.JSON, "osquery", rules(), false, nil)
+		check.Schema(t, ev.JSON)
+		check.Complete(t, rows[i], ev.JSON)
 	}
 	return events, nil
 }
@@ -158,12 +159,13 @@ func FuzzDecode(f *testing.F) {
 		}
 	}
 	d := newDecoder(f)
+	check := decodetest.NewChecker("osquery", rules(), false, nil)
 	f.Fuzz(func(t *testing.T, line []byte) {
 		_, err := d.DecodeAll(line, decode.Meta{Origin: "o"}, nil, func(ev decode.Event) {
 			if !json.Valid(ev.JSON) || len(ev.Key) == 0 {
 				t.Fatalf("event %q, key %q", ev.JSON, ev.Key)
 			}
-			decodetest.Schema(t, ev.JSON, "osquery")
+			check.Schema(t, ev.JSON)
 		})
 		if err != nil && fault.Of(err).Class != fault.Permanent {
 			t.Errorf("not permanent: %v", err)

@@ -1,20 +1,12 @@
 package suricata
 
 import (
-	"testing"
-
 	"github.com/decodersring/decoder/internal/decode/decodetest"
 	"github.com/decodersring/decoder/internal/decode/mapping"
 )
 
-func checkComplete(t testing.TB, line, doc []byte) {
-	t.Helper()
-	decodetest.Complete(t, line, doc, "suricata.eve", rules(), false, foundOtherwise)
-}
-
-func checkSchema(t testing.TB, doc []byte) {
-	t.Helper()
-	decodetest.Schema(t, doc, "suricata")
+func checker() decodetest.Checker {
+	return decodetest.NewChecker("suricata.eve", rules(), false, foundOtherwise)
 }
 
 // foundOtherwise knows the forms that Suricata's own ways give.

@@ -28,6 +28,7 @@ func TestNothingOfRealEventsIsLost(t *testing.T) {
 	}
 	defer f.Close()
 	d := newDecoder(t, Options{})
+	check := checker()
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, decode.MaxLine)
 	count := 0
@@ -37,8 +38,8 @@ func TestNothingOfRealEventsIsLost(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
-		checkComplete(t, line, ev.JSON)
-		checkSchema(t, ev.JSON)
+		check.Complete(t, line, ev.JSON)
+		check.Schema(t, ev.JSON)
 		if count++; t.Failed() {
 			t.FailNow()
 		}

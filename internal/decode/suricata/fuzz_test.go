@@ -32,6 +32,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add([]byte(`{"timestamp":"2026-03-02T08:15:30.1+2359","event_type":"\u0066low"}`))
 	d, other := newDecoder(f, Options{Original: true}), newDecoder(f, Options{Original: true})
+	check := checker()
 	f.Fuzz(func(t *testing.T, line []byte) {
 		ev, err := d.Decode(line, goldenMeta, nil)
 		if err != nil {
@@ -45,8 +46,8 @@ func FuzzDecode(f *testing.F) {
 		if !json.Valid(ev.JSON) || len(ev.Key) == 0 || len(ev.ID) != 26 {
 			t.Fatalf("event %q, key %q", ev.JSON, ev.Key)
 		}
-		checkSchema(t, ev.JSON)
-		checkComplete(t, line, ev.JSON)
+		check.Schema(t, ev.JSON)
+		check.Complete(t, line, ev.JSON)
 	})
 }
 

@@ -44,6 +44,7 @@ func golden(t *testing.T, d *Decoder, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	check := checker()
 	var got bytes.Buffer
 	for line := range bytes.Lines(in) {
 		line = bytes.TrimSuffix(line, []byte("\n"))
@@ -51,8 +52,8 @@ func golden(t *testing.T, d *Decoder, file string) {
 		if err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
-		checkComplete(t, line, ev.JSON)
-		checkSchema(t, ev.JSON)
+		check.Complete(t, line, ev.JSON)
+		check.Schema(t, ev.JSON)
 		if err := json.Indent(&got, ev.JSON, "", "  "); err != nil {
 			t.Fatal(err)
 		}
