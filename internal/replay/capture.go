@@ -10,13 +10,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 )
 
 // shape is what a look at a capture file gives.
 type shape struct {
 	SHA256    string // of the file as it lies there, hexadecimal
 	Size      int64
+	Modified  time.Time
 	Gzipped   bool
+	Classic   bool // pcap, not pcapng
 	Packets   int64
 	LinkTypes []uint32 // LINKTYPE_ values, in order of appearance
 	Broken    error    // why reading stopped before the end; nil for a whole file
@@ -44,7 +47,7 @@ func inspect(path string, maxUnpacked int64, unpack func() (io.WriteCloser, erro
 	}
 	sum := sha256.New()
 	raw := bufio.NewReaderSize(io.TeeReader(f, sum), 256<<10)
-	s := shape{Size: info.Size()}
+	s := shape{Size: info.Size(), Modified: info.ModTime()}
 	if s.Size == 0 {
 		return s, errors.New("the file is empty")
 	}
@@ -88,7 +91,7 @@ func inspectGzip(raw io.Reader, s *shape, limit int64, unpack func() (io.WriteCl
 	return out.Close()
 }
 
-var errTooLarge = errors.New("the unpacked capture is too large")
+var errTooLarge = errors.New("unpacked, the capture is larger than is allowed or the disk has room for")
 
 // limited ends with errTooLarge instead of reading on for ever.
 type limited struct {
@@ -115,15 +118,12 @@ func scan(r *bufio.Reader, s *shape) error {
 	if binary.BigEndian.Uint32(head) == blockSection {
 		return scanPcapng(r, s)
 	}
-	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
-		switch order.Uint32(head) {
-		case 0xa1b2c3d4, 0xa1b23c4d: // microseconds, nanoseconds
-			return scanPcap(r, s, order, 16)
-		case 0xa1b2cd34: // Kuznetzov's, with 8 more bytes a packet
-			return scanPcap(r, s, order, 24)
-		}
+	order, packetHead, ok := pcapKind(head)
+	if !ok {
+		return errFormat
 	}
-	return errFormat
+	s.Classic = true
+	return scanPcap(r, s, order, packetHead)
 }
 
 // longestPacket is libpcap's MAXIMUM_SNAPLEN: a longer one means that the file

@@ -80,6 +80,39 @@ func pcapng(packets int) []byte {
 	return out
 }
 
+// cooked is a capture as "tcpdump -i any" writes it.
+func cooked(packets int) []byte {
+	b := pcap(276, 0)
+	for i := range packets {
+		p := packet(i)[14:]
+		p = append([]byte{8, 0, 0, 0, 0, 0, 0, 2, 0, 1, 4, 6, 2, 0, 0, 0, 0, 1, 0, 0}, p...)
+		for _, w := range []uint32{1500000000 + uint32(i), 0, uint32(len(p)), uint32(len(p))} {
+			b = binary.LittleEndian.AppendUint32(b, w)
+		}
+		b = append(b, p...)
+	}
+	return b
+}
+
+func FuzzUncook(f *testing.F) {
+	f.Add(cooked(2))
+	f.Add(cooked(2)[:60])
+	f.Add(pcap(276, 1))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var out bytes.Buffer
+		if err := uncookStream(bytes.NewReader(b), &out); err != nil {
+			return
+		}
+		var before, after shape
+		if scan(bufio.NewReader(bytes.NewReader(b)), &before) != nil {
+			return
+		}
+		if err := scan(bufio.NewReader(&out), &after); err != nil || after.Packets > before.Packets || after.Broken != nil {
+			t.Errorf("%d packets became %d: %v, %v", before.Packets, after.Packets, err, after.Broken)
+		}
+	})
+}
+
 // FuzzScan holds that no capture, however damaged, does worse than an error.
 func FuzzScan(f *testing.F) {
 	whole := pcap(1, 2)

@@ -47,11 +47,8 @@ func (r *Replayer) readCapture(ctx context.Context, id string, i int, rules suri
 // the capture is left in m; an error is the whole job's.
 func (r *Replayer) readInto(ctx context.Context, id, run string, m *meta, rules suricata.RuleSet) error {
 	c := &m.Capture
-	unpacked := filepath.Join(run, "unpacked")
-	s, err := inspect(c.Path, r.opts.MaxUnpacked, func() (io.WriteCloser, error) {
-		return os.OpenFile(unpacked, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	})
-	defer os.Remove(unpacked)
+	s, path, err := r.look(c.Path, run)
+	defer removeCopies(run)
 	c.SHA256, c.Size = s.SHA256, max(s.Size, c.Size)
 	if err != nil {
 		c.Error = reason(err)
@@ -62,10 +59,6 @@ func (r *Replayer) readInto(ctx context.Context, id, run string, m *meta, rules 
 	}
 	if s.Packets == 0 {
 		return nil // the engine calls a capture without packets an error
-	}
-	if err := r.room(s.Size); err != nil {
-		c.Error = err.Error()
-		return nil
 	}
 	hash, err := r.workers.hash(ctx, rules)
 	if err != nil {
@@ -80,49 +73,93 @@ func (r *Replayer) readInto(ctx context.Context, id, run string, m *meta, rules 
 		m.Known, m.Found, c.Packets = true, recall(before), before.Packets
 		return nil
 	}
-	path := c.Path
-	if s.Gzipped {
-		path = unpacked
-	}
-	complaints, err := r.engineRead(ctx, id, path, run, rules)
-	if crash, ok := errors.AsType[*suricata.CrashError](err); ok {
-		c.Error = crash.Error()
-		// What it wrote before it ended is not the whole; nothing is fed.
-		_ = os.Remove(filepath.Join(run, "eve.json"))
+	if err := r.room(2 * s.Size); err != nil {
+		c.Error = err.Error()
 		return nil
 	}
+	complaints, err := r.engineRead(ctx, id, path, run, rules)
 	if refused, ok := errors.AsType[*suricata.RefusedError](err); ok {
 		c.Error = refused.Message
 		return nil
 	}
-	if err != nil {
+	crash, crashed := errors.AsType[*suricata.CrashError](err)
+	if err != nil && !crashed {
 		return err
 	}
-	if err := r.room(0); err != nil {
-		// The engine says nothing of lines it could not write.
-		_ = os.Remove(filepath.Join(run, "eve.json"))
-		c.Error = err.Error()
-		return nil
+	if crashed {
+		err = crash
+	} else {
+		err = r.whole(c.Path, s)
 	}
-	c.Packets, err = packetsRead(filepath.Join(run, "eve.json"))
 	if err != nil {
-		c.Error = reason(err)
+		// What was written is not what the capture gives; nothing is fed.
+		c.Error = err.Error()
+		_ = os.Remove(filepath.Join(run, "eve.json"))
 		return nil
 	}
-	if c.Packets < s.Packets {
+	if c.Packets, err = packetsRead(filepath.Join(run, "eve.json")); err != nil {
+		c.Error = reason(err)
+	} else if c.Packets < s.Packets {
 		c.Error = incomplete(s, c.Packets, complaints)
 	}
 	return nil
 }
 
-// room says whether the disk takes what a capture of that size may give.
-func (r *Replayer) room(size int64) error {
+// Copies of a capture that the engine is given in its place.
+const (
+	unpackedName  = "unpacked"
+	rewrittenName = "rewritten"
+)
+
+func removeCopies(run string) {
+	_ = os.Remove(filepath.Join(run, unpackedName))
+	_ = os.Remove(filepath.Join(run, rewrittenName))
+}
+
+// look inspects a capture and returns the path of a file the engine can read.
+func (r *Replayer) look(capture, run string) (s shape, path string, err error) {
+	free, err := r.free()
+	if err != nil {
+		return s, "", err
+	}
+	path = capture
+	s, err = inspect(capture, min(r.opts.MaxUnpacked, max(free-r.opts.MinFree, 0)), func() (io.WriteCloser, error) {
+		path = filepath.Join(run, unpackedName)
+		return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	})
+	if err != nil || !s.isCookedV2() {
+		return s, path, err
+	}
+	if err := r.room(s.Size); err != nil {
+		return s, "", err
+	}
+	rewritten := filepath.Join(run, rewrittenName)
+	return s, rewritten, uncook(path, rewritten)
+}
+
+// whole says whether what the engine wrote can be all that the capture gives.
+func (r *Replayer) whole(capture string, s shape) error {
+	if info, err := os.Stat(capture); err != nil || info.Size() != s.Size || !info.ModTime().Equal(s.Modified) {
+		return errors.New("the file changed while it was read")
+	}
+	return r.room(0) // the engine says nothing of lines it could not write
+}
+
+func (r *Replayer) free() (int64, error) {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(r.opts.Dir, &fs); err != nil {
-		return fmt.Errorf("asking for free disk: %w", err)
+		return 0, fmt.Errorf("asking for free disk: %w", err)
 	}
-	free := int64(fs.Bavail) * fs.Bsize
-	if need := r.opts.MinFree + 2*size; free < need {
+	return int64(fs.Bavail) * fs.Bsize, nil
+}
+
+// room says whether the disk takes so many bytes more.
+func (r *Replayer) room(size int64) error {
+	free, err := r.free()
+	if err != nil {
+		return err
+	}
+	if need := r.opts.MinFree + size; free < need {
 		return fmt.Errorf("disk is full: %d MiB are free, %d MiB are needed", free>>20, need>>20)
 	}
 	return nil

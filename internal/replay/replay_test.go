@@ -223,6 +223,8 @@ func TestUnreadableCapturesAreNamedAndTheRestGoesOn(t *testing.T) {
 	write(t, filepath.Join(dir, "packed.pcap.gz"), packed(t, whole))
 	write(t, filepath.Join(dir, "sub", "unnamed"), whole)
 	write(t, filepath.Join(dir, "whole.pcapng"), pcapng(5))
+	write(t, filepath.Join(dir, "cooked.pcap"), cooked(5))
+	write(t, filepath.Join(dir, "cooked.pcap.gz"), packed(t, cooked(6)))
 
 	log := &fakeLog{}
 	r := newReplayer(t, t.TempDir(), log)
@@ -238,6 +240,8 @@ func TestUnreadableCapturesAreNamedAndTheRestGoesOn(t *testing.T) {
 		"whole.pcap":     {5, 5, ""},
 		"whole.pcapng":   {5, 5, ""},
 		"packed.pcap.gz": {5, 5, ""},
+		"cooked.pcap":    {5, 5, ""},
+		"cooked.pcap.gz": {6, 6, ""},
 		"sub/unnamed":    {5, 5, ""},
 		"silent.pcap":    {0, 0, ""},
 		"truncated.pcap": {4, 4, "truncated after 4 packets"},
@@ -422,6 +426,26 @@ func TestACaptureCancelledHalfwayIsFedAnewUnderOtherOrigins(t *testing.T) {
 	log.mu.Unlock()
 	if j := wait(t, r, submit(t, r, q)); j.Failed() != 0 || part == 0 || len(log.origins) != part+5000 {
 		t.Errorf("%d origins, then %d: %+v", part, len(log.origins), j)
+	}
+}
+
+func TestAFullDiskIsSaidAndNothingIsFed(t *testing.T) {
+	dir := t.TempDir()
+	writePcap(t, filepath.Join(dir, "a.pcap"), 1, 3)
+	write(t, filepath.Join(dir, "b.pcap.gz"), packed(t, pcap(1, 3)))
+	log := &fakeLog{}
+	r := newReplayer(t, t.TempDir(), log)
+	r.opts.MinFree = 1 << 60
+	r.workers.find = fakeEngine(t)
+	start(t, r)
+	j := wait(t, r, submit(t, r, Request{Paths: []string{dir}, Rules: []string{rulesFile(t)}}))
+	for i, want := range []string{"disk is full", errTooLarge.Error()} {
+		if !strings.Contains(j.Captures[i].Error, want) {
+			t.Errorf("%s: %q", j.Captures[i].Name, j.Captures[i].Error)
+		}
+	}
+	if len(log.origins) != 0 {
+		t.Errorf("%d records were fed", len(log.origins))
 	}
 }
 
