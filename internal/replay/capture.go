@@ -112,6 +112,9 @@ func (l *limited) Read(p []byte) (int, error) {
 // capture; what breaks off later is in s.Broken.
 func scan(r *bufio.Reader, s *shape) error {
 	head, err := r.Peek(4)
+	if errors.Is(err, errTooLarge) {
+		return err
+	}
 	if err != nil {
 		return errFormat
 	}
