@@ -15,6 +15,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/decodersring/decoder/internal/fault"
+	"github.com/decodersring/decoder/internal/obs"
 )
 
 // Codes of why there is no answer, in metrics and answers.
@@ -36,6 +37,7 @@ type guarded struct {
 	limiter  *rate.Limiter
 	breaker  *gobreaker.CircuitBreaker[Result]
 	calls    *prometheus.CounterVec
+	scope    obs.Scope
 	now      func() time.Time
 
 	mu     sync.Mutex
@@ -51,13 +53,13 @@ type cached struct {
 	at     time.Time
 }
 
-func guard(p Provider, l Limits, calls *prometheus.CounterVec) (*guarded, error) {
+func guard(p Provider, l Limits, calls *prometheus.CounterVec, scope obs.Scope) (*guarded, error) {
 	l = l.withDefaults()
 	c, err := lru.New[string, cached](l.Cache)
 	if err != nil {
 		return nil, fmt.Errorf("making the cache of %s: %w", p.Name(), err)
 	}
-	g := &guarded{provider: p, limits: l, cache: c, calls: calls, now: time.Now, limiter: rate.NewLimiter(rate.Limit(l.Rate), l.Burst)}
+	g := &guarded{provider: p, limits: l, cache: c, calls: calls, scope: scope, now: time.Now, limiter: rate.NewLimiter(rate.Limit(l.Rate), l.Burst)}
 	g.breaker = gobreaker.NewCircuitBreaker[Result](gobreaker.Settings{
 		Name: p.Name(), MaxRequests: 1, Interval: time.Minute, Timeout: 30 * time.Second,
 		ReadyToTrip: func(c gobreaker.Counts) bool {
@@ -122,11 +124,24 @@ func (g *guarded) look(ctx context.Context, key string, k Kind, value string) ca
 	} else {
 		g.count(r.Verdict)
 	}
+	g.report(err)
 	c := cached{result: r, err: err, at: g.now(), until: g.now().Add(ttl)}
 	if err == nil || fault.Of(err).Code != CodeDeadline {
 		g.cache.Add(key, c)
 	}
 	return c
+}
+
+// report tells the program's health how the service stands, its quota included.
+func (g *guarded) report(err error) {
+	level, message := obs.OK, "answers"
+	if err != nil {
+		level, message = obs.Degraded, fault.Of(err).Code
+	}
+	if s := g.status(); s.Quota > 0 {
+		message = fmt.Sprintf("%s; %d of %d calls today", message, s.Spent, s.Quota)
+	}
+	g.scope.Set("service/"+g.provider.Name(), level, message)
 }
 
 func (g *guarded) count(result string) { g.calls.WithLabelValues(g.provider.Name(), result).Inc() }

@@ -38,7 +38,7 @@ func (f *fake) Ask(ctx context.Context, k Kind, v string) (Result, error) {
 func guardedFake(t *testing.T, l Limits, do func(context.Context, int64) (Result, error)) (*guarded, *fake) {
 	t.Helper()
 	f := &fake{do: do}
-	g, err := guard(f, l, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "x"}, []string{"service", "result"}))
+	g, err := guard(f, l, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "x"}, []string{"service", "result"}), obs.Scope{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func New(p Privacy, providers []Asked, index func() *intel.Index, scope obs.Scop
 	scope.Register(calls)
 	s := &Services{privacy: p, index: index}
 	for _, a := range providers {
-		g, err := guard(a.Provider, a.Limits, calls)
+		g, err := guard(a.Provider, a.Limits, calls, scope)
 		if err != nil {
 			return nil, err
 		}
