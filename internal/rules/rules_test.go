@@ -158,6 +158,26 @@ alert ip any any -> any any (msg:"broken"; nonsense:1; sid:1000202; rev:1;)
 	}
 }
 
+func TestWithoutAnEngineThereAreRulesAllTheSame(t *testing.T) {
+	absent := errors.New("no engine")
+	s, err := New(Options{Dir: t.TempDir()}, Deps{Find: func(context.Context) (suricata.Binary, error) { return suricata.Binary{}, absent }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st := s.Status(); st.Enabled < 20 || !st.Starter {
+		t.Errorf("status: %+v", st)
+	}
+	if _, err := s.RuleSet(); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Update(t.Context()); !errors.Is(err, absent) {
+		t.Errorf("Update: %v", err)
+	}
+}
+
 func TestASourceOutOfReachLeavesTheRulesInUse(t *testing.T) {
 	needPrograms(t, "suricata", "suricata-update")
 	s := newSet(t, Options{Sources: []string{"http://127.0.0.1:1/none.rules"}}, nil)

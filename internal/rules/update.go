@@ -59,9 +59,9 @@ func (s *Set) rebuild(ctx context.Context, fetch bool) (Report, error) {
 
 func (s *Set) make(ctx context.Context, fetch bool) (Report, error) {
 	var r Report
-	binary, err := s.deps.Find(ctx)
-	if err != nil {
-		return r, err
+	binary, missing := s.deps.Find(ctx)
+	if missing != nil && (fetch || exists(s.path("active", "decoder.rules"))) {
+		return r, missing
 	}
 	candidate := s.path("candidate")
 	if err := os.RemoveAll(candidate); err != nil {
@@ -73,6 +73,9 @@ func (s *Set) make(ctx context.Context, fetch bool) (Report, error) {
 	defer os.RemoveAll(candidate)
 
 	fetched := s.everFetched() || fetch && len(s.opts.Sources) > 0
+	if missing != nil {
+		return r, s.makeUntested(candidate)
+	}
 	if err := s.merge(ctx, binary, candidate, fetch, fetched); err != nil {
 		return r, err
 	}
@@ -97,6 +100,22 @@ func (s *Set) make(ctx context.Context, fetch bool) (Report, error) {
 	}
 	r.Engine, err = s.reload(ctx)
 	return r, err
+}
+
+// makeUntested puts starter rules and local files in place where there is no
+// engine to test them, so that all else can start. They are made anew at the
+// next start.
+func (s *Set) makeUntested(candidate string) error {
+	local, err := s.localFiles()
+	if err != nil {
+		return err
+	}
+	if err := s.mergePlainly(append([]string{s.path("builtin", "starter.rules")}, local...), candidate); err != nil {
+		return err
+	}
+	next := state{Version: stateVersion, Made: time.Now().UTC(), Starter: true, Updated: s.present().Updated}
+	_, err = s.activate(candidate, next)
+	return err
 }
 
 func (s *Set) everFetched() bool {
