@@ -25,7 +25,7 @@ type section struct {
 
 // sections is every section, in the order in which they run.
 func sections() []section {
-	return []section{decodeSection(), mailSection(), storeSection(), pipelineSection(), latencySection(), clientSection()}
+	return []section{logSection(), decodeSection(), mailSection(), storeSection(), pipelineSection(), latencySection(), clientSection()}
 }
 
 // report collects what a section measured.
@@ -50,6 +50,9 @@ func (r *report) print(s section) {
 }
 
 func main() {
+	if serveLog() { // a child of the log's section
+		return
+	}
 	short := flag.Bool("short", false, "less data, for a quick look")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -98,18 +98,41 @@ func Tool(t testing.TB, stdin, class string, args ...string) string {
 
 // Broker is a running Kafka.
 type Broker struct {
-	Addr string
-	Dir  string
-	cmd  *exec.Cmd
-	log  *os.File
+	Addr   string
+	Dir    string
+	cmd    *exec.Cmd
+	log    *os.File
+	exited chan struct{}
 }
 
 // Start runs Kafka until the test ends. settings are lines of its
 // configuration, added to what makes it run.
 func Start(t testing.TB, settings ...string) *Broker {
 	t.Helper()
-	dir := t.TempDir()
-	addr, controller := freeAddr(t), freeAddr(t)
+	Jars(t)
+	b, err := Launch(t.Context(), t.TempDir(), settings...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Stop)
+	return b
+}
+
+// Launch starts Kafka with its files in dir, and returns when it answers. Stop
+// ends it.
+func Launch(ctx context.Context, dir string, settings ...string) (*Broker, error) {
+	lib, err := jars()
+	if err != nil {
+		return nil, err
+	}
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	controller, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
 	config := strings.Join(append([]string{
 		"process.roles=broker,controller",
 		"node.id=1",
@@ -127,44 +150,49 @@ func Start(t testing.TB, settings ...string) *Broker {
 	}, settings...), "\n") + "\n"
 	file := filepath.Join(dir, "server.properties")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	Tool(t, "", "kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", file)
-	b := &Broker{Addr: addr, Dir: dir}
-	b.run(t, file)
-	return b
+	format := exec.CommandContext(ctx, "java", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(lib, "*"),
+		"kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", file)
+	if out, err := format.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("formatting Kafka's storage: %w\n%s", err, out)
+	}
+	b := &Broker{Addr: addr, Dir: dir, exited: make(chan struct{})}
+	return b, b.run(ctx, lib, file)
 }
 
-func (b *Broker) run(t testing.TB, file string) {
-	t.Helper()
+func (b *Broker) run(ctx context.Context, lib, file string) error {
 	var err error
 	if b.log, err = os.Create(filepath.Join(b.Dir, "kafka.out")); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	b.cmd = exec.Command("java", "-Xmx1g", "-cp", filepath.Join(Jars(t), "*"), "kafka.Kafka", file)
+	b.cmd = exec.Command("java", "-Xmx1g", "-cp", filepath.Join(lib, "*"), "kafka.Kafka", file)
 	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
 	if err := b.cmd.Start(); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	exited := make(chan struct{})
 	go func() {
 		_ = b.cmd.Wait()
-		close(exited)
+		close(b.exited)
 	}()
-	t.Cleanup(func() {
-		_ = b.cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-exited:
-		case <-time.After(20 * time.Second):
-			_ = b.cmd.Process.Kill()
-			<-exited
-		}
-		_ = b.log.Close()
-	})
-	if err := waitFor(t.Context(), b.Addr, exited); err != nil {
+	if err := waitFor(ctx, b.Addr, b.exited); err != nil {
+		b.Stop()
 		out, _ := os.ReadFile(b.log.Name())
-		t.Fatalf("Kafka did not start: %v\n%s", err, out[max(0, len(out)-4000):])
+		return fmt.Errorf("starting Kafka: %w\n%s", err, out[max(0, len(out)-4000):])
 	}
+	return nil
+}
+
+// Stop ends Kafka.
+func (b *Broker) Stop() {
+	_ = b.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-b.exited:
+	case <-time.After(20 * time.Second):
+		_ = b.cmd.Process.Kill()
+		<-b.exited
+	}
+	_ = b.log.Close()
 }
 
 // PID is the process of the broker.
@@ -188,12 +216,10 @@ func waitFor(ctx context.Context, addr string, exited <-chan struct{}) error {
 	}
 }
 
-func freeAddr(t testing.TB) string {
-	t.Helper()
+func freeAddr() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return l.Addr().String(), l.Close()
 }

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+)
+
+func fdatasync(f *os.File) error { return syscall.Fdatasync(int(f.Fd())) }
+
+// logSection measures the embedded log beside its peers and beside the disk.
+func logSection() section {
+	return section{
+		name:  "log",
+		about: "the embedded log beside kfake and Apache Kafka; 1 KB records, acks all, client and broker share the machine",
+		run:   runLog,
+	}
+}
+
+// logSizes is how much the section does.
+type logSizes struct {
+	produce  int // bytes for throughput
+	big      int // bytes of the log whose memory is measured
+	duration time.Duration
+}
+
+// figures are what was measured of one peer, by what it is; nothing where the
+// peer cannot do it.
+type figures map[string]float64
+
+func runLog(ctx context.Context, r *report) error {
+	sizes := logSizes{produce: 1_000_000_000, big: 5_000_000_000, duration: 10 * time.Second}
+	if r.short {
+		sizes = logSizes{produce: 300_000_000, big: 600_000_000, duration: 2 * time.Second}
+	}
+	dir, err := os.MkdirTemp("", "bench-log")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	mbps, syncMs, err := disk(dir, sizes.produce/2, 1_000_000)
+	if err != nil {
+		return err
+	}
+	var ours figures
+	var failed error
+	for i, p := range logPeers() {
+		got, err := measureLog(ctx, p, sizes)
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", p.name, err))
+		}
+		if i == 0 {
+			ours = got
+			continue
+		}
+		for _, m := range logMeasures() {
+			a, ok := ours[m.name]
+			b, peer := got[m.name]
+			if !ok || !peer {
+				continue
+			}
+			ratio := a / b
+			if m.less {
+				ratio = b / a
+			}
+			r.add(m.name, fmt.Sprintf("%.2f %s", a, m.unit), fmt.Sprintf("%.2f, %s", b, p.name), fmt.Sprintf("%.2f", ratio))
+		}
+	}
+	aim := func(what string, is, limit float64, unit string) {
+		r.add(what, fmt.Sprintf("%.2f %s", is, unit), fmt.Sprintf("%.2f, aim", limit), fmt.Sprintf("%.2f", is/limit))
+	}
+	aim("durable produce, 6 partitions, of a sequential write with fdatasync", ours["produce, 6 partitions"], 0.7*mbps, "MB/s")
+	aim("p99 at 5000/s over 120 partitions, of 20 fdatasyncs", ours["p99 at 5000/s, 120 partitions"], 20*syncMs, "ms")
+	aim("memory with a large log", ours["memory, running"], 60, "MiB")
+	aim("restart after a kill", ours["restart after a kill"], 1000, "ms")
+	return failed
+}
+
+type logMeasure struct {
+	name, unit string
+	less       bool // less is better
+}
+
+func logMeasures() []logMeasure {
+	var out []logMeasure
+	for _, n := range []int{1, 6, 120} {
+		out = append(out, logMeasure{fmt.Sprintf("produce, %d partitions", n), "MB/s", false},
+			logMeasure{fmt.Sprintf("catch-up, %d partitions", n), "MB/s", false})
+	}
+	for _, l := range latencies() {
+		for _, p := range []string{"p50", "p99"} {
+			out = append(out, logMeasure{p + " " + l.name(), "ms", true})
+		}
+	}
+	return append(out,
+		logMeasure{"p99 at 1000/s beside a reader that catches up", "ms", true},
+		logMeasure{"memory, running", "MiB", true}, logMeasure{"memory, after a kill", "MiB", true},
+		logMeasure{"restart after a kill", "ms", true})
+}
+
+// load is a rate over so many partitions.
+type load struct {
+	rate       int
+	partitions int
+}
+
+func (l load) name() string { return fmt.Sprintf("at %d/s, %d partitions", l.rate, l.partitions) }
+
+func latencies() []load { return []load{{1000, 6}, {10_000, 6}, {50_000, 6}, {5000, 120}} }
+
+func measureLog(ctx context.Context, p logPeer, sizes logSizes) (f figures, err error) {
+	f = figures{}
+	dir, err := os.MkdirTemp("", "bench-log")
+	if err != nil {
+		return f, err
+	}
+	defer os.RemoveAll(dir)
+	listen, err := freeListen()
+	if err != nil {
+		return f, err
+	}
+	s, err := p.start(ctx, dir, listen)
+	if err != nil {
+		return f, err
+	}
+	defer func() { s.stop() }()
+	for _, n := range []int32{1, 6, 120} {
+		topic := fmt.Sprintf("throughput-%d", n)
+		if err := makeTopic(ctx, s.addr, topic, n); err != nil {
+			return f, err
+		}
+		if f[fmt.Sprintf("produce, %d partitions", n)], err = produceMB(ctx, s.addr, topic, sizes.produce); err != nil {
+			return f, err
+		}
+		if f[fmt.Sprintf("catch-up, %d partitions", n)], err = consumeMB(ctx, s.addr, topic, sizes.produce); err != nil {
+			return f, err
+		}
+	}
+	for _, l := range latencies() {
+		topic := fmt.Sprintf("latency-%d-%d", l.rate, l.partitions)
+		if err := makeTopic(ctx, s.addr, topic, int32(l.partitions)); err != nil {
+			return f, err
+		}
+		if f["p50 "+l.name()], f["p99 "+l.name()], err = latency(ctx, s.addr, topic, l.rate, sizes.duration); err != nil {
+			return f, err
+		}
+	}
+	if err := besideReader(ctx, s.addr, sizes, f); err != nil {
+		return f, err
+	}
+	return f, largeLog(ctx, p, s, dir, listen, sizes, f)
+}
+
+// besideReader measures latency while a reader reads everything there is.
+func besideReader(ctx context.Context, addr string, sizes logSizes, f figures) error {
+	done := make(chan error, 1)
+	readCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		for readCtx.Err() == nil {
+			if _, err := consumeMB(readCtx, addr, "throughput-6", sizes.produce); err != nil && readCtx.Err() == nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	_, p99, err := latency(ctx, addr, "latency-1000-6", 1000, sizes.duration)
+	cancel()
+	f["p99 at 1000/s beside a reader that catches up"] = p99
+	return errors.Join(err, <-done)
+}
+
+// largeLog measures memory with a large log, and a restart after a kill; only
+// of peers that can be killed and started on the same folder.
+func largeLog(ctx context.Context, p logPeer, s *logServer, dir, listen string, sizes logSizes, f figures) error {
+	if err := makeTopic(ctx, s.addr, "large", 6); err != nil {
+		return err
+	}
+	if _, err := produceMB(ctx, s.addr, "large", sizes.big); err != nil {
+		return err
+	}
+	f["memory, running"] = resident(s.pid)
+	if p.name != "ours" && p.name != "kfake, synced" {
+		return nil
+	}
+	s.kill()
+	start := time.Now()
+	again, err := p.start(ctx, dir, listen)
+	if err != nil {
+		return err
+	}
+	*s = *again
+	f["restart after a kill"] = since(start)
+	f["memory, after a kill"] = resident(s.pid)
+	return nil
+}
