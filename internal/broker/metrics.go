@@ -110,7 +110,8 @@ func (b *Broker) events(m *metrics) storage.Events {
 		Removed: func(topic string, bytes int64, why string) {
 			m.removed.WithLabelValues(topic, why).Add(float64(bytes))
 		},
-		Full: func(full bool, _ uint64) { h.change(func() { h.full = full }) },
+		Scarce: func(scarce bool) { h.change(func() { h.scarce = scarce }) },
+		Full:   func(full bool, _ uint64) { h.change(func() { h.full = full }) },
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 )
 
 // checkpointDocument is the folder's file checkpoint.json: from where each
@@ -37,12 +39,8 @@ func (s *Store) checkpoint() error {
 	defer s.flushMu.Unlock()
 	floor := s.journalFloor.Load()
 	gen := s.journal.generation()
-	for _, t := range s.Topics() {
-		for _, p := range t.Partitions() {
-			if err := p.flush(true); err != nil && !errors.Is(err, ErrClosed) {
-				gen = floor
-			}
-		}
+	if !s.flushAll() {
+		gen = floor
 	}
 	s.journalFloor.Store(gen)
 	if err := s.writeCheckpoint(); err != nil {
@@ -50,6 +48,42 @@ func (s *Store) checkpoint() error {
 	}
 	s.journal.release(gen)
 	return nil
+}
+
+// flushers is how many partitions a checkpoint syncs at once. Many: the file
+// system commits what comes together at one go, and stalls appends once, not
+// once for each.
+const flushers = 64
+
+// flushAll moves every partition's recovery point, and says whether all could.
+func (s *Store) flushAll() bool {
+	var wg sync.WaitGroup
+	var failed atomic.Bool
+	turn := make(chan struct{}, flushers)
+	for _, t := range s.Topics() {
+		for _, p := range t.Partitions() {
+			if !p.unflushed() {
+				continue
+			}
+			turn <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-turn }()
+				if err := p.flush(true); err != nil && !errors.Is(err, ErrClosed) {
+					failed.Store(true)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	return !failed.Load()
+}
+
+// unflushed says whether there is something behind the recovery point.
+func (p *Partition) unflushed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.offline != nil || p.active != nil && (p.point.Next != p.next || p.point.Segment != p.active.base ||
+		p.point.Start != p.start.Load() || len(p.sealed) > 0)
 }
 
 // writeCheckpoint writes the points as they stand.

@@ -45,7 +45,7 @@ func TestFlippedByteHurtsOneBatchAndAReadOverItSaysSo(t *testing.T) {
 		}
 		bad := map[int64]bool{}
 		for offset := range p.High() {
-			b, err := p.Read(nil, offset, 2000)
+			b, err := p.Read(nil, offset, 2000, true)
 			if errors.Is(err, ErrCorrupt) {
 				bad[offset/perBatch] = true
 				continue
@@ -123,7 +123,7 @@ func TestAnyBytesOnTheDiskAreSurvived(t *testing.T) {
 				t.Fatalf("seed %d: high watermark %d", seed, p.High())
 			}
 			for offset := p.Start(); offset < p.High(); offset++ {
-				if _, err := p.Read(nil, offset, 1000); err != nil && !errors.Is(err, ErrCorrupt) {
+				if _, err := p.Read(nil, offset, 1000, true); err != nil && !errors.Is(err, ErrCorrupt) {
 					t.Fatalf("seed %d: reading at %d: %v", seed, offset, err)
 				}
 			}

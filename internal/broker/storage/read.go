@@ -10,10 +10,10 @@ import (
 )
 
 // Read appends to buf whole batches from the one with the offset on, max
-// bytes at most but one batch at least, and returns it longer. Nothing is
-// added when the offset is the high watermark. A batch that does not match its
+// bytes at most, and returns it longer; with one, a first batch that is larger
+// comes all the same. Nothing is added when the offset is the high watermark. A batch that does not match its
 // CRC ends what is returned; a read that starts in it is [ErrCorrupt].
-func (p *Partition) Read(buf []byte, offset int64, max int) ([]byte, error) {
+func (p *Partition) Read(buf []byte, offset int64, max int, one bool) ([]byte, error) {
 	p.filesMu.RLock()
 	defer p.filesMu.RUnlock()
 	high := p.high.Load()
@@ -31,11 +31,11 @@ func (p *Partition) Read(buf []byte, offset int64, max int) ([]byte, error) {
 		if i >= len(segs) || segs[i].base > high.segment {
 			return buf, nil
 		}
-		out, err := p.readSegment(buf, segs[i], segs[i].visible(high), offset, max)
+		out, large, err := p.readSegment(buf, segmentRead{p: p, s: segs[i], limit: segs[i].visible(high), offset: offset, max: max, one: one})
 		if notExist(err) {
 			return buf, ErrOffsetOutOfRange
 		}
-		if err != nil || len(out) > len(buf) {
+		if err != nil || large || len(out) > len(buf) {
 			return out, err
 		}
 		if i+1 < len(segs) { // compaction left nothing at the segment's end
@@ -101,21 +101,26 @@ func (s *segment) lookup(fsys FS, offset int64) cursor {
 	return cursor{segment: s.base, pos: int64(e.pos), batch: s.base + int64(e.rel)}
 }
 
-func (p *Partition) readSegment(buf []byte, s *segment, limit, offset int64, max int) ([]byte, error) {
+// readSegment reads one segment; large says that the batch is there, but
+// larger than wanted.
+func (p *Partition) readSegment(buf []byte, r segmentRead) (out []byte, large bool, err error) {
+	s := r.s
 	f, err := p.store.fs.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
 	if err != nil {
-		return buf, err
+		return buf, false, err
 	}
 	defer f.Close()
-	at, ok := p.cursors.find(offset, s.base)
+	at, ok := p.cursors.find(r.offset, s.base)
 	if !ok {
-		at = s.lookup(p.store.fs, offset)
+		at = s.lookup(p.store.fs, r.offset)
 	}
-	r := segmentRead{p: p, s: s, f: f, limit: limit, offset: offset, max: max, expect: at.batch}
-	out, err := r.from(buf, at.pos)
+	r.f, r.expect = f, at.batch
+	again := r
+	out, err = r.from(buf, at.pos)
 	if r.bad && at.pos > 0 && !p.store.isCorrupt(s, r.badAt) {
 		// It may be the index that is wrong: the segment's start is sure.
-		r = segmentRead{p: p, s: s, f: f, limit: limit, offset: offset, max: max, expect: s.base}
+		r = again
+		r.expect = s.base
 		out, err = r.from(buf, 0)
 	}
 	if r.bad {
@@ -124,7 +129,7 @@ func (p *Partition) readSegment(buf []byte, s *segment, limit, offset int64, max
 	if err == nil && len(out) > len(buf) {
 		p.cursors.put(cursor{offset: r.next, segment: s.base, pos: r.end, batch: r.next})
 	}
-	return out, err
+	return out, r.large, err
 }
 
 // segmentRead is one read of one segment.
@@ -135,10 +140,12 @@ type segmentRead struct {
 	limit  int64
 	offset int64
 	max    int
+	one    bool // a first batch larger than max is wanted
 
 	expect int64 // offset of the next batch; -1: unknown
 	next   int64 // offset behind what was read
 	end    int64 // position behind it
+	large  bool  // the next batch is larger than max
 	bad    bool  // a corrupt batch was met
 	badAt  int64 // where the first was
 }
@@ -182,7 +189,8 @@ func (r *segmentRead) from(buf []byte, pos int64) ([]byte, error) {
 			}
 			return buf[:have+keep], nil
 		}
-		if err != nil {
+		r.large = need > r.max && !r.one
+		if err != nil || r.large {
 			return buf[:have], err
 		}
 		pos += int64(skip)

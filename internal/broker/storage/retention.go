@@ -146,6 +146,14 @@ func (s *Store) enforceBudget() {
 		return
 	}
 	excess := s.Size() - limit
+	scarce := excess > 0 && s.oldest(BudgetNormal) == nil
+	if s.scarce.Swap(scarce) != scarce {
+		s.log.Warn("what the disk budget may take first is used up", "scarce", scarce, "bytes_over", excess)
+		if f := s.cfg.Events.Scarce; f != nil {
+			f(scarce)
+		}
+		return // it is taken in the next round, when this has been told
+	}
 	for _, class := range []Budget{BudgetNormal, BudgetLast} {
 		for excess > 0 {
 			p := s.oldest(class)

@@ -20,7 +20,7 @@ func fillTopic(t *testing.T, p *Partition, n int) {
 // rounds runs retention until nothing changes any more.
 func (s *opened) rounds() {
 	s.t.Helper()
-	for range 5 {
+	for range 8 {
 		s.enforceRetention()
 		if err := s.checkpoint(); err != nil {
 			s.t.Fatal(err)

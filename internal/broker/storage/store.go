@@ -22,12 +22,12 @@ type Options struct {
 	Budget int64
 	// MinFree is the free space below which writes are refused.
 	MinFree int64
-	// JournalBytes is the size of one journal file; 0: 16 MiB.
+	// JournalBytes is the size of one journal file; 0: 32 MiB.
 	JournalBytes int64
 	// JournalMaxBatch is the largest batch that takes the way through the
 	// journal; 0: 128 KiB. A negative one switches the journal off.
 	JournalMaxBatch int
-	// Checkpoint is how often the recovery point moves; 0: 5 s.
+	// Checkpoint is how often the recovery point moves; 0: 10 s.
 	Checkpoint time.Duration
 	// Retention is how often retention looks; 0: 3 s.
 	Retention time.Duration
@@ -45,6 +45,9 @@ type Events struct {
 	Online  func(topic string, partition int32)
 	Corrupt func(topic string, partition int32, file string, pos int64)
 	Removed func(topic string, bytes int64, why string)
+	// Scarce tells when the budget has nothing left to take but topics that
+	// come last, before it takes them, and when that is over.
+	Scarce func(bool)
 	// Full tells when the free-disk guard begins to refuse writes, and ends.
 	Full func(full bool, free uint64)
 }
@@ -71,6 +74,7 @@ type Store struct {
 	checkpointed chan struct{} // asks for a checkpoint
 	dirty        atomic.Bool
 	guard        guard
+	scarce       atomic.Bool
 
 	corruptMu sync.Mutex
 	corrupt   map[corruptPlace]struct{}
@@ -99,12 +103,12 @@ func New(o Options) *Store {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.JournalBytes == 0 {
-		o.JournalBytes = 16 << 20
+		o.JournalBytes = 32 << 20
 	}
 	if o.JournalMaxBatch == 0 {
 		o.JournalMaxBatch = 128 << 10
 	}
-	setDefault(&o.Checkpoint, 5*time.Second)
+	setDefault(&o.Checkpoint, 10*time.Second)
 	setDefault(&o.Retention, 3*time.Second)
 	setDefault(&o.Reopen, time.Second)
 	if o.Now == nil {

@@ -131,7 +131,7 @@ func values(t testing.TB, p *Partition) []string {
 	t.Helper()
 	var out []string
 	for offset := p.Start(); offset < p.High(); {
-		b, err := p.Read(nil, offset, 10_000)
+		b, err := p.Read(nil, offset, 10_000, true)
 		if err != nil {
 			t.Fatalf("reading at %d of %d..%d: %v", offset, p.Start(), p.High(), err)
 		}
@@ -321,10 +321,27 @@ func TestDeletedRecordsStayDeleted(t *testing.T) {
 	if p.Start() != 5 || p.High() != 10 {
 		t.Fatalf("%d..%d", p.Start(), p.High())
 	}
-	if _, err := p.Read(nil, 4, 1000); !errors.Is(err, ErrOffsetOutOfRange) {
+	if _, err := p.Read(nil, 4, 1000, true); !errors.Is(err, ErrOffsetOutOfRange) {
 		t.Fatalf("reading a deleted record: %v", err)
 	}
 	if _, err := p.DeleteBefore(11); !errors.Is(err, ErrOffsetOutOfRange) {
 		t.Fatalf("deleting beyond the end: %v", err)
+	}
+}
+
+func TestLargeBatchIsNotPassedOver(t *testing.T) {
+	s := open(t, newCrashFS(1))
+	defer s.stop()
+	for _, policy := range []string{"delete", "compact"} {
+		p := s.topic(policy, 1, ConfigSegmentBytes, "16384", ConfigCleanupPolicy, policy).Partition(0)
+		mustAppend(t, p, batch("small", 1, 10))
+		mustAppend(t, p, batch("large", 1, 15_900))
+		mustAppend(t, p, batch("next", 1, 5_000)) // in the next segment
+		if b, err := p.Read(nil, 1, 1000, false); err != nil || len(b) != 0 {
+			t.Errorf("%s: %d bytes, %v", policy, len(b), err)
+		}
+		if b, err := p.Read(nil, 1, 1000, true); err != nil || len(b) < 15_900 {
+			t.Errorf("%s: %d bytes, %v", policy, len(b), err)
+		}
 	}
 }

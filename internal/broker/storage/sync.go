@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // point is where recovery begins: all before it is synced, in segments and
@@ -71,10 +72,6 @@ func (p *Partition) flush(full bool) error {
 		dirEntry: p.dirEntry,
 		start:    p.start.Load(),
 	}
-	if full && p.isPoint(sn) {
-		p.mu.Unlock()
-		return nil
-	}
 	if full {
 		sn.producers = p.producers.clone()
 	}
@@ -95,11 +92,6 @@ func (p *Partition) flush(full bool) error {
 	return nil
 }
 
-func (p *Partition) isPoint(sn snapshot) bool {
-	return p.point.Next == sn.at.offset && p.point.Segment == sn.at.segment &&
-		p.point.Start == sn.start && len(sn.sealed) == 0
-}
-
 func (p *Partition) sync(sn snapshot, full bool) error {
 	if sn.dirEntry {
 		if err := p.store.fs.SyncDir(p.dir); err != nil {
@@ -114,13 +106,18 @@ func (p *Partition) sync(sn snapshot, full bool) error {
 			return fmt.Errorf("syncing index of %s: %w", s.path, err)
 		}
 	}
-	if err := p.store.syncFile(sn.active.file); err != nil {
+	var index sync.WaitGroup
+	var indexErr error
+	if full {
+		index.Go(func() { indexErr = sn.active.index.file.Sync() })
+	}
+	err := p.store.syncFile(sn.active.file)
+	index.Wait()
+	if err != nil {
 		return fmt.Errorf("syncing %s: %w", sn.active.path, err)
 	}
-	if full {
-		if err := sn.active.index.file.Sync(); err != nil {
-			return fmt.Errorf("syncing index of %s: %w", sn.active.path, err)
-		}
+	if indexErr != nil {
+		return fmt.Errorf("syncing index of %s: %w", sn.active.path, indexErr)
 	}
 	return nil
 }

@@ -167,7 +167,7 @@ func (c *conn) next(ctx context.Context, r *bufio.Reader, out chan<- pending) er
 }
 
 // keepFrame is the largest buffer kept for the next request.
-const keepFrame = 2 << 20
+const keepFrame = 6 << 20
 
 var frames = sync.Pool{New: func() any { return new([]byte) }}
 
@@ -222,7 +222,6 @@ func (r request) client() groups.Client { return groups.Client{ID: r.clientID, H
 
 func (c *conn) write(ctx context.Context, out <-chan pending) (err error) {
 	defer c.recovered(&err)
-	var buf []byte
 	for p := range out {
 		resp := p.reply(ctx)
 		c.server.cfg.Metrics.Request(p.key, time.Since(p.begun))
@@ -232,21 +231,33 @@ func (c *conn) write(ctx context.Context, out <-chan pending) (err error) {
 		if ctx.Err() != nil {
 			return nil // what waited was cut short: no answer is better
 		}
-		buf = appendResponse(buf[:0], p.correlationID, resp)
-		if c.remote {
-			if err := c.net.SetWriteDeadline(time.Now().Add(c.server.cfg.StallTimeout)); err != nil {
-				return err
-			}
-		}
-		if _, err := c.net.Write(buf); err != nil {
+		if err := c.send(p.correlationID, resp); err != nil {
 			return err
-		}
-		if cap(buf) > keepFrame {
-			buf = nil
 		}
 		if end, ok := resp.(*kmsg.SASLAuthenticateResponse); ok && end.ErrorCode != 0 {
 			return errSignIn
 		}
 	}
 	return nil
+}
+
+// releaser is a response that has something to give back once it is encoded.
+type releaser interface{ release() }
+
+func (c *conn) send(correlationID int32, resp kmsg.Response) error {
+	buf := frames.Get().(*[]byte)
+	*buf = appendResponse((*buf)[:0], correlationID, resp)
+	if r, ok := resp.(releaser); ok {
+		r.release()
+	}
+	if c.remote {
+		if err := c.net.SetWriteDeadline(time.Now().Add(c.server.cfg.StallTimeout)); err != nil {
+			return err
+		}
+	}
+	_, err := c.net.Write(*buf)
+	if cap(*buf) <= keepFrame {
+		frames.Put(buf)
+	}
+	return err
 }

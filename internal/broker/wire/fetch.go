@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -12,7 +13,7 @@ import (
 
 const (
 	// maxFetch bounds one answer, beside a single larger batch.
-	maxFetch = 4 << 20
+	maxFetch = 2 << 20
 	// maxFetchWait bounds a long poll.
 	maxFetchWait = 5 * time.Minute
 	// byTopicID is the version of Fetch that names topics by ID.
@@ -139,44 +140,63 @@ func (f *fetchCall) wait(ctx context.Context) {
 	}
 }
 
+// fetchBuffers hold what is read until it is sent.
+var fetchBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// fetchResponse is a fetch's answer and the buffer its batches lie in.
+type fetchResponse struct {
+	*kmsg.FetchResponse
+	buf *[]byte
+}
+
+func (r fetchResponse) release() {
+	if cap(*r.buf) <= keepFrame {
+		fetchBuffers.Put(r.buf)
+	}
+}
+
 // answer reads what there is.
 func (f *fetchCall) answer() kmsg.Response {
 	resp := f.req.ResponseKind().(*kmsg.FetchResponse)
+	buf := fetchBuffers.Get().(*[]byte)
+	*buf = (*buf)[:0]
 	left := min(int(max(f.req.MaxBytes, 0)), maxFetch)
-	first := true
 	for i := range f.topics {
 		rt := kmsg.NewFetchResponseTopic()
 		rt.Topic, rt.TopicID = f.req.Topics[i].Topic, f.req.Topics[i].TopicID
+		rt.Partitions = make([]kmsg.FetchResponseTopicPartition, 0, len(f.topics[i]))
 		for j := range f.topics[i] {
 			p := &f.topics[i][j]
 			if p.resp.ErrorCode == code.None && left > 0 {
-				n := f.read(p, left, first)
-				left -= n
-				first = first && n == 0
+				left -= f.read(p, buf, left)
 			}
 			p.watermarks()
 			rt.Partitions = append(rt.Partitions, p.resp)
 		}
 		resp.Topics = append(resp.Topics, rt)
 	}
-	return resp
+	return fetchResponse{resp, buf}
 }
 
-// read fills one partition with max bytes at most. Only the first of an answer
-// may be larger, when its first batch is.
-func (f *fetchCall) read(p *fetching, left int, first bool) int {
+// read fills one partition with left bytes at most. Only the first of an
+// answer may be larger, when its first batch is.
+func (f *fetchCall) read(p *fetching, buf *[]byte, left int) int {
+	have := len(*buf)
 	want := min(left, int(max(p.req.PartitionMaxBytes, 0)))
-	b, err := p.partition.Read(nil, p.req.FetchOffset, want)
+	// The batches of the partitions before stay in the old array if this one
+	// must grow.
+	out, err := p.partition.Read(*buf, p.req.FetchOffset, want, have == 0)
 	if err != nil {
 		p.resp.ErrorCode = errorCode(err)
 		return 0
 	}
-	if len(b) > want && !first {
-		return 0 // it comes first another time
+	*buf = out
+	n := len(out) - have
+	p.resp.RecordBatches = out[have:len(out):len(out)]
+	if n > 0 {
+		f.server.cfg.Metrics.Fetched(p.partition.Topic().Name, n)
 	}
-	p.resp.RecordBatches = b
-	f.server.cfg.Metrics.Fetched(p.partition.Topic().Name, len(b))
-	return len(b)
+	return n
 }
 
 func (p *fetching) watermarks() {

@@ -17,7 +17,7 @@ const (
 	// is a small multiple of this.
 	maxPlain = 2 << 20
 	// chunk is how much is allocated ahead of what has arrived.
-	chunk = 64 << 10
+	chunk = 1 << 20
 	// minFrame is key, version, correlation id and a null client id.
 	minFrame = 10
 )

@@ -1,0 +1,94 @@
+package broker
+
+import (
+	"context"
+	"encoding/base64"
+	"time"
+
+	"github.com/decodersring/decoder/internal/broker/storage"
+)
+
+// TopicInfo describes a topic and its partitions.
+type TopicInfo struct {
+	Name       string            `json:"name"`
+	ID         string            `json:"id"`
+	Internal   bool              `json:"internal,omitempty"`
+	Config     map[string]string `json:"config"` // what was set, not defaults
+	Bytes      int64             `json:"bytes"`
+	Partitions []PartitionInfo   `json:"partitions"`
+}
+
+// PartitionInfo describes a partition. Next is the offset the next record
+// gets.
+type PartitionInfo struct {
+	Partition int32  `json:"partition"`
+	Start     int64  `json:"start"`
+	Next      int64  `json:"next"`
+	Bytes     int64  `json:"bytes"`
+	Offline   string `json:"offline,omitempty"` // why, when it is
+}
+
+// Topics describes every topic of a running broker. Only after Ready.
+func (b *Broker) Topics() []TopicInfo { return describe(b.store.Topics()) }
+
+// DescribeTopics describes every topic of a data folder that no broker uses.
+// It recovers the log as a start does.
+func DescribeTopics(dataDir string) (topics []TopicInfo, err error) {
+	s := storage.New(storage.Options{Dir: dataDir})
+	if err := s.Open(); err != nil {
+		return nil, err
+	}
+	topics = describe(s.Topics())
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return topics, s.Run(ctx) // which closes it
+}
+
+func describe(topics []*storage.Topic) []TopicInfo {
+	var out []TopicInfo
+	for _, t := range topics {
+		info := TopicInfo{
+			Name: t.Name, ID: base64.RawURLEncoding.EncodeToString(t.ID[:]), Internal: t.Internal, Config: t.Config().Set(),
+		}
+		for _, p := range t.Partitions() {
+			pi := PartitionInfo{Partition: p.Index(), Start: p.Start(), Next: p.High(), Bytes: p.Size()}
+			if err := p.Offline(); err != nil {
+				pi.Offline = err.Error()
+			}
+			info.Bytes += pi.Bytes
+			info.Partitions = append(info.Partitions, pi)
+		}
+		out = append(out, info)
+	}
+	return out
+}
+
+// Report is what [Verify] found.
+type Report = storage.Report
+
+// Verify reads everything in a data folder that no broker uses: every batch
+// and its CRC, every record, every index entry. It changes nothing. An error
+// means that it could not look; what is wrong is in the report.
+func Verify(ctx context.Context, dataDir string) (Report, error) { return storage.Verify(ctx, dataDir) }
+
+// Record is a record of [Dump]. Its bytes are valid during the call.
+type Record struct {
+	Offset     int64
+	Time       time.Time
+	Key, Value []byte
+	Headers    []storage.Header
+	File       string // where its batch lies
+	Position   int64
+}
+
+// Dump calls fn for every record of a partition from an offset on, until fn
+// returns false, in a data folder that no broker uses. What cannot be read is
+// passed over: [Verify] lists it.
+func Dump(ctx context.Context, dataDir, topic string, partition int32, offset int64, fn func(Record) bool) error {
+	return storage.Dump(ctx, dataDir, topic, partition, offset, func(d storage.Dumped) bool {
+		return fn(Record{
+			Offset: d.Offset, Time: time.UnixMilli(d.Time), Key: d.Key, Value: d.Value, Headers: d.Headers,
+			File: d.File, Position: d.Pos,
+		})
+	})
+}
