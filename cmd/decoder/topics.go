@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/decodersring/decoder/internal/api"
@@ -83,7 +85,7 @@ func (c *groupsCmd) Run(ctx context.Context, g *globals, io streams) error {
 
 type tailCmd struct {
 	Topic  string `arg:"" help:"The topic."`
-	From   string `help:"first, next, an offset, -N for the last N of each partition, or a time." default:"-10"`
+	From   string `help:"first, -N for the last N of each partition, or a time: RFC 3339, a date, or an age." default:"-10"`
 	Limit  int    `help:"At most so many records, 0 for all." default:"0"`
 	Follow bool   `short:"f" help:"Go on at the end of the log until interrupted."`
 	JSON   bool   `help:"One record a line, with partition, offset, key and headers."`
@@ -95,7 +97,14 @@ func (c *tailCmd) Run(ctx context.Context, g *globals, io streams) error {
 		return err
 	}
 	defer client.Close()
-	err = client.Tail(ctx, api.Tail{Topic: c.Topic, From: c.From, Limit: c.Limit, Follow: c.Follow}, func(r api.Record) error {
+	ask := api.Tail{Topic: c.Topic, From: c.From, Limit: c.Limit, Follow: c.Follow}
+	if n, is := strings.CutPrefix(c.From, "-"); is {
+		if ask.Last, err = strconv.ParseInt(n, 10, 64); err != nil || ask.Last < 1 {
+			return usagef("--from %s: want first, -N, or a time", c.From)
+		}
+		ask.From = ""
+	}
+	err = client.Tail(ctx, ask, func(r api.Record) error {
 		if c.JSON {
 			return printJSON(io.out, r)
 		}

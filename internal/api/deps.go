@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/decodersring/decoder/internal/bus"
+	"github.com/decodersring/decoder/internal/client"
 	"github.com/decodersring/decoder/internal/inbox"
 	"github.com/decodersring/decoder/internal/obs"
 	"github.com/decodersring/decoder/internal/state"
@@ -29,6 +30,8 @@ type Deps struct {
 	Rules       Rules
 	Sensors     Sensors
 	DeadLetters DeadLetters // nil takes those of Log, if it is a *bus.Bus
+	Clients     Trier       // of this process; nil: nothing can be tried
+	Reruns      Reruns
 	SelfTest    SelfTest
 	Config      Config
 
@@ -98,8 +101,29 @@ type DeadLetters interface {
 	DeadLetters(ctx context.Context, f DeadLetterFilter) (DeadLetterList, error)
 	// DeadLetter returns one letter with its bytes, or ErrNotFound.
 	DeadLetter(ctx context.Context, topic string, partition int32, offset int64) (DeadLetter, error)
-	Resend(ctx context.Context, who string, letters []inbox.Position) error
-	Discard(ctx context.Context, who string, letters []inbox.Position) error
+	// Resend and Discard return how many letters they were done with.
+	Resend(ctx context.Context, who string, l Letters) (int, error)
+	Discard(ctx context.Context, who string, l Letters) (int, error)
+	// Edit sends a letter back with another value.
+	Edit(ctx context.Context, who string, e LetterTry) error
+	// Try runs a letter through its stage without writing anything.
+	Try(ctx context.Context, t LetterTry) (LetterTried, error)
+}
+
+// Reruns are runs of a stage over what the log holds, apart from the live one.
+type Reruns interface {
+	Begin(ctx context.Context, who string, r RerunRequest) (Rerun, error)
+	List(ctx context.Context) ([]Rerun, error)
+	// Rerun, Continue, Cancel and Compare return ErrNotFound for an unknown id.
+	Rerun(ctx context.Context, id string) (Rerun, error)
+	Continue(ctx context.Context, id string) error
+	Cancel(ctx context.Context, id string) error
+	Compare(ctx context.Context, id string) (RerunDifference, error)
+}
+
+// Trier runs a record through the stage of that name; *client.Runtime is one.
+type Trier interface {
+	Try(ctx context.Context, name string, r *client.Record) ([]*bus.Record, error)
 }
 
 // SelfTest makes a harmless exchange that a rule must alert on.

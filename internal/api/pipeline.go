@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/decodersring/decoder/internal/bus"
+	"github.com/decodersring/decoder/internal/inbox"
 )
 
 func (s *Server) topics(ctx context.Context, _ call, _ Empty) (List[bus.TopicInfo], error) {
@@ -162,27 +163,62 @@ func (s *Server) deadLetter(ctx context.Context, _ call, in DeadLetterKey) (Dead
 	return s.deps.DeadLetters.DeadLetter(ctx, in.Topic, in.Partition, in.Offset)
 }
 
-func (s *Server) resend(ctx context.Context, c call, in Letters) (Empty, error) {
-	return s.letters(in, func() error { return s.deps.DeadLetters.Resend(ctx, c.user, in.Letters) })
+func (s *Server) resend(ctx context.Context, c call, in Letters) (LetterCount, error) {
+	return s.letters(in, func() (int, error) { return s.deps.DeadLetters.Resend(ctx, c.user, in) })
 }
 
-func (s *Server) discard(ctx context.Context, c call, in Letters) (Empty, error) {
-	return s.letters(in, func() error { return s.deps.DeadLetters.Discard(ctx, c.user, in.Letters) })
+func (s *Server) discard(ctx context.Context, c call, in Letters) (LetterCount, error) {
+	return s.letters(in, func() (int, error) { return s.deps.DeadLetters.Discard(ctx, c.user, in) })
 }
 
-func (s *Server) letters(in Letters, f func() error) (Empty, error) {
+func (s *Server) letters(in Letters, f func() (int, error)) (LetterCount, error) {
+	if s.deps.DeadLetters == nil {
+		return LetterCount{}, Unavailable("dead letters are not looked after here")
+	}
+	if in.Filter == nil {
+		if err := within("the number of letters", len(in.Letters), 1, maxChange); err != nil {
+			return LetterCount{}, err
+		}
+	} else if len(in.Letters) > 0 {
+		return LetterCount{}, BadRequest("letters are named one by one or by a filter, not both")
+	}
+	for _, l := range in.Letters {
+		if err := deadPlace(l); err != nil {
+			return LetterCount{}, err
+		}
+	}
+	n, err := f()
+	return LetterCount{n}, err
+}
+
+func deadPlace(l inbox.Position) error {
+	if bus.DeadClient(l.Topic) == "" {
+		return BadRequest("%q is not a topic of dead letters", l.Topic)
+	}
+	return nil
+}
+
+func (s *Server) tryLetter(ctx context.Context, _ call, in LetterTry) (LetterTried, error) {
+	if s.deps.DeadLetters == nil {
+		return LetterTried{}, Unavailable("dead letters are not looked after here")
+	}
+	if err := deadPlace(in.Letter); err != nil {
+		return LetterTried{}, err
+	}
+	return s.deps.DeadLetters.Try(ctx, in)
+}
+
+func (s *Server) editLetter(ctx context.Context, c call, in LetterTry) (Empty, error) {
 	if s.deps.DeadLetters == nil {
 		return Empty{}, Unavailable("dead letters are not looked after here")
 	}
-	if err := within("the number of letters", len(in.Letters), 1, maxChange); err != nil {
+	if err := deadPlace(in.Letter); err != nil {
 		return Empty{}, err
 	}
-	for _, l := range in.Letters {
-		if bus.DeadClient(l.Topic) == "" {
-			return Empty{}, BadRequest("%q is not a topic of dead letters", l.Topic)
-		}
+	if in.Value == nil {
+		return Empty{}, BadRequest("value: want the edited value")
 	}
-	return Empty{}, f()
+	return Empty{}, s.deps.DeadLetters.Edit(ctx, c.user, in)
 }
 
 // deadCount is the number of records in topics of dead letters.

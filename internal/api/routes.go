@@ -37,6 +37,15 @@ func routes() []route {
 		{get, "/deadletters/{topic}/{partition}/{offset}", "One dead letter with its bytes", signedIn, answer((*Server).deadLetter)},
 		{post, "/deadletters/resend", "Send dead letters back to their client", signedIn, answer((*Server).resend)},
 		{post, "/deadletters/discard", "Discard dead letters", signedIn, answer((*Server).discard)},
+		{post, "/deadletters/try", "Run a dead letter through its stage without writing anything", signedIn, answer((*Server).tryLetter)},
+		{post, "/deadletters/edit", "Send a dead letter back with another value", signedIn, answer((*Server).editLetter)},
+
+		{get, "/reruns", "Stages run again over what the log holds, newest first", signedIn, answer((*Server).reruns)},
+		{post, "/reruns", "Run a stage again over what the log holds", signedIn, answer((*Server).beginRerun)},
+		{get, "/reruns/{id}", "A rerun and how far it has come", signedIn, answer((*Server).rerun)},
+		{get, "/reruns/{id}/difference", "What a rerun made otherwise than the live run", signedIn, answer((*Server).compareRerun)},
+		{post, "/reruns/{id}/continue", "Go on with a rerun that was interrupted", signedIn, answer((*Server).continueRerun)},
+		{del, "/reruns/{id}", "Cancel a rerun", signedIn, answer((*Server).cancelRerun)},
 
 		{get, "/replays", "The replay jobs, newest first", signedIn, answer((*Server).replays)},
 		{post, "/replays", "Replay captures", local, answer((*Server).submitReplay)},

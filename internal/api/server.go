@@ -54,7 +54,7 @@ type Server struct {
 // New returns a server that does nothing yet.
 func New(o Options, d Deps, scope obs.Scope) (*Server, error) {
 	if b, ok := d.Log.(*bus.Bus); ok && d.DeadLetters == nil {
-		d.DeadLetters = letters{dead.New(b)}
+		d.DeadLetters = letters{dead: dead.New(b), clients: d.Clients}
 	}
 	s := &Server{
 		options: o, deps: d, scope: scope, hosts: newHosts(o.Hosts), limits: newLimits(),

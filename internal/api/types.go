@@ -355,6 +355,9 @@ type Sensor struct {
 type DeadLetterFilter struct {
 	Client string `json:"client,omitempty"`
 	Code   string `json:"code,omitempty"`
+	Text   string `json:"text,omitempty" doc:"in the error, the key or the value, whatever its case"`
+	State  string `json:"state,omitempty" doc:"open, resent, discarded or all; open when absent"`
+	Range         // of the last failure
 	Limit  int    `json:"limit,omitempty" doc:"100 when absent"`
 }
 
@@ -386,7 +389,19 @@ type DeadLetter struct {
 	First    time.Time      `json:"first"`
 	Last     time.Time      `json:"last"`
 	Size     int            `json:"size"`
+	State    string         `json:"state" doc:"open, resent or discarded"`
+	By       string         `json:"by,omitempty" doc:"who resent or discarded it"`
+	Decided  time.Time      `json:"decided,omitzero"`
+	Failures []DeadFailure  `json:"failures,omitempty" doc:"before it was resent, oldest first"`
 	Record   *Record        `json:"record,omitempty" doc:"the original bytes and headers"`
+}
+
+// DeadFailure is one time a record was given up.
+type DeadFailure struct {
+	Code     string    `json:"code"`
+	Error    string    `json:"error"`
+	Attempts int       `json:"attempts"`
+	Last     time.Time `json:"last"`
 }
 
 // DeadLetterKey names a dead letter by its place.
@@ -396,9 +411,66 @@ type DeadLetterKey struct {
 	Offset    int64  `json:"-" path:"offset"`
 }
 
-// Letters names dead letters.
+// Letters names dead letters, one by one or by a filter.
 type Letters struct {
-	Letters []inbox.Position `json:"letters" doc:"1 to 1000"`
+	Letters []inbox.Position  `json:"letters,omitempty" doc:"1 to 1000"`
+	Filter  *DeadLetterFilter `json:"filter,omitempty" doc:"instead: all that it chooses"`
+	Note    string            `json:"note,omitempty"`
+}
+
+// LetterCount is how many dead letters something was done with.
+type LetterCount struct {
+	Count int `json:"count"`
+}
+
+// LetterTry is a dead letter to run through its stage without writing
+// anything, or to send back, with its value or another.
+type LetterTry struct {
+	Letter inbox.Position `json:"letter"`
+	Value  *Bytes         `json:"value,omitempty" doc:"instead of the record's"`
+	Note   string         `json:"note,omitempty"`
+}
+
+// LetterTried is what a stage makes of a record.
+type LetterTried struct {
+	Outputs []Record `json:"outputs"`
+	Error   string   `json:"error,omitempty"`
+	Code    string   `json:"code,omitempty"`
+	Class   string   `json:"class,omitempty" doc:"retry, permanent or throttled"`
+}
+
+// RerunRequest asks for a stage to be run again over what the log holds.
+type RerunRequest struct {
+	Stage string `json:"stage"`
+	From  string `json:"from,omitempty" doc:"RFC 3339, a date, or an age such as 7d; all when absent"`
+	Note  string `json:"note,omitempty"`
+}
+
+// Rerun is a run of a stage over what the log holds, apart from the live one.
+type Rerun struct {
+	ID      string    `json:"id"`
+	Stage   string    `json:"stage"`
+	From    time.Time `json:"from,omitzero"`
+	By      string    `json:"by,omitempty"`
+	Note    string    `json:"note,omitempty"`
+	Started time.Time `json:"started"`
+	State   string    `json:"state" doc:"running, paused, done or cancelled"`
+	Done    int64     `json:"done" doc:"records read"`
+	Total   int64     `json:"total"`
+}
+
+// RerunKey names a rerun.
+type RerunKey struct {
+	ID string `json:"-" path:"id"`
+}
+
+// RerunDifference is what a rerun made otherwise than the live run, by the ids
+// documents have there.
+type RerunDifference struct {
+	Same   int      `json:"same"`
+	New    []string `json:"new"`
+	Gone   []string `json:"gone"`
+	Failed int      `json:"failed" doc:"records the stage could not handle"`
 }
 
 // SelfTestResult says what the self-test found.

@@ -82,6 +82,7 @@ type App struct {
 	home    decode.Home
 	inbox   *rebuildable
 	replays *replays
+	reruns  *reruns
 
 	watched  string // interface
 	rules    *rules.Set

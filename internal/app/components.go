@@ -166,6 +166,7 @@ func (a *App) startClients(ctx context.Context) error {
 		}
 		a.life.start("client "+spec.Name, run)
 	}
+	a.startReruns()
 	return a.startMachine()
 }
 

@@ -45,6 +45,8 @@ func (a *App) startAPI(ctx context.Context) error {
 		deps.Log = a.bus
 		deps.Inbox = a.inbox
 		deps.Replays = a.replays
+		deps.Reruns = a.reruns
+		deps.Clients = a.clients
 		deps.SelfTest = selfTest{a}
 		deps.Sensors = a.watchers
 		deps.Rules = ruleSet{a.rules, a.rulesLoaded}

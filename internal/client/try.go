@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/event"
@@ -21,4 +22,22 @@ func TryFrom(ctx context.Context, s Stage, in *Record) ([]*bus.Record, error) {
 		return nil, err
 	}
 	return out.records, out.err
+}
+
+// ErrNoStage is returned for a name that is none of a stage in this process.
+var ErrNoStage = errors.New("no such stage runs in this process")
+
+// Try is TryFrom with the stage of that name, as it runs here. A stage may be
+// asked while it handles records of its own.
+func (r *Runtime) Try(ctx context.Context, name string, in *Record) ([]*bus.Record, error) {
+	c := r.Client(name)
+	if c == nil || c.spec.Stage == nil {
+		return nil, ErrNoStage
+	}
+	if c.spec.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.spec.Timeout)
+		defer cancel()
+	}
+	return TryFrom(ctx, c.spec.Stage, in)
 }

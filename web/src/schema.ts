@@ -261,6 +261,10 @@ export interface paths {
                 query?: {
                     client?: string;
                     code?: string;
+                    text?: string;
+                    state?: string;
+                    from?: string;
+                    to?: string;
                     limit?: number;
                 };
                 header?: never;
@@ -326,6 +330,55 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
+                        "application/json": components["schemas"]["LetterCount"];
+                    };
+                };
+                /** @description Error */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ErrorBody"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/deadletters/edit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send a dead letter back with another value */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["LetterTry"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
                         "application/json": components["schemas"]["Empty"];
                     };
                 };
@@ -375,7 +428,56 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["Empty"];
+                        "application/json": components["schemas"]["LetterCount"];
+                    };
+                };
+                /** @description Error */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ErrorBody"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/deadletters/try": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Run a dead letter through its stage without writing anything */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["LetterTry"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["LetterTried"];
                     };
                 };
                 /** @description Error */
@@ -913,6 +1015,256 @@ export interface paths {
                     };
                     content: {
                         "application/x-ndjson": components["schemas"]["ReplayUpdate"];
+                    };
+                };
+                /** @description Error */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ErrorBody"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reruns": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Stages run again over what the log holds, newest first */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ListapiRerun"];
+                    };
+                };
+                /** @description Error */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ErrorBody"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        /** Run a stage again over what the log holds */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["RerunRequest"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Rerun"];
+                    };
+                };
+                /** @description Error */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ErrorBody"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reruns/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A rerun and how far it has come */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Rerun"];
+                    };
+                };
+                /** @description Error */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ErrorBody"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        /** Cancel a rerun */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Empty"];
+                    };
+                };
+                /** @description Error */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ErrorBody"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reruns/{id}/continue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Go on with a rerun that was interrupted */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Empty"];
+                    };
+                };
+                /** @description Error */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ErrorBody"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reruns/{id}/difference": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a rerun made otherwise than the live run */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["RerunDifference"];
                     };
                 };
                 /** @description Error */
@@ -1902,11 +2254,24 @@ export interface components {
         Counted: {
             count: number;
         };
-        DeadLetter: {
+        DeadFailure: {
             attempts: number;
-            client: string;
             code: string;
             error: string;
+            /** Format: date-time */
+            last: string;
+        };
+        DeadLetter: {
+            attempts: number;
+            /** @description who resent or discarded it */
+            by?: string;
+            client: string;
+            code: string;
+            /** Format: date-time */
+            decided?: string;
+            error: string;
+            /** @description before it was resent, oldest first */
+            failures?: components["schemas"]["DeadFailure"][];
             /** Format: date-time */
             first: string;
             /** Format: date-time */
@@ -1916,7 +2281,23 @@ export interface components {
             partition: number;
             record?: components["schemas"]["Record"];
             size: number;
+            /** @description open, resent or discarded */
+            state: string;
             topic: string;
+        };
+        DeadLetterFilter: {
+            client?: string;
+            code?: string;
+            /** @description RFC 3339, a date, or an age such as 24h or 7d */
+            from?: string;
+            /** @description 100 when absent */
+            limit?: number;
+            /** @description open, resent, discarded or all; open when absent */
+            state?: string;
+            /** @description in the error, the key or the value, whatever its case */
+            text?: string;
+            /** @description as from; exclusive */
+            to?: string;
         };
         DeadLetterGroup: {
             client: string;
@@ -2038,12 +2419,35 @@ export interface components {
             partition: number;
             topic: string;
         };
+        LetterCount: {
+            count: number;
+        };
+        LetterTried: {
+            /** @description retry, permanent or throttled */
+            class?: string;
+            code?: string;
+            error?: string;
+            outputs: components["schemas"]["Record"][];
+        };
+        LetterTry: {
+            letter: components["schemas"]["InboxPosition"];
+            note?: string;
+            /** @description instead of the record's */
+            value?: string | null | {
+                base64: string;
+            };
+        };
         Letters: {
+            filter?: components["schemas"]["DeadLetterFilter"];
             /** @description 1 to 1000 */
-            letters: components["schemas"]["InboxPosition"][];
+            letters?: components["schemas"]["InboxPosition"][];
+            note?: string;
         };
         ListapiReplay: {
             items: components["schemas"]["Replay"][];
+        };
+        ListapiRerun: {
+            items: components["schemas"]["Rerun"][];
         };
         ListapiSensor: {
             items: components["schemas"]["Sensor"][];
@@ -2130,6 +2534,34 @@ export interface components {
         ReplayUpdate: {
             capture?: components["schemas"]["Capture"];
             replay: components["schemas"]["Replay"];
+        };
+        Rerun: {
+            by?: string;
+            /** @description records read */
+            done: number;
+            /** Format: date-time */
+            from?: string;
+            id: string;
+            note?: string;
+            stage: string;
+            /** Format: date-time */
+            started: string;
+            /** @description running, paused, done or cancelled */
+            state: string;
+            total: number;
+        };
+        RerunDifference: {
+            /** @description records the stage could not handle */
+            failed: number;
+            gone: string[];
+            new: string[];
+            same: number;
+        };
+        RerunRequest: {
+            /** @description RFC 3339, a date, or an age such as 7d; all when absent */
+            from?: string;
+            note?: string;
+            stage: string;
         };
         Rule: {
             class?: string;

@@ -101,15 +101,59 @@ func (c *Client) DeadLetter(ctx context.Context, topic string, partition int32, 
 		api.DeadLetterKey{Topic: topic, Partition: partition, Offset: offset})
 }
 
-// Resend sends dead letters back to their client.
-func (c *Client) Resend(ctx context.Context, letters ...inbox.Position) error {
-	_, err := call[api.Empty](ctx, c, post, "/deadletters/resend", api.Letters{Letters: letters})
+// Resend sends dead letters back to their client, and returns how many.
+func (c *Client) Resend(ctx context.Context, l api.Letters) (int, error) {
+	n, err := call[api.LetterCount](ctx, c, post, "/deadletters/resend", l)
+	return n.Count, err
+}
+
+// Discard discards dead letters, and returns how many.
+func (c *Client) Discard(ctx context.Context, l api.Letters) (int, error) {
+	n, err := call[api.LetterCount](ctx, c, post, "/deadletters/discard", l)
+	return n.Count, err
+}
+
+// TryLetter runs a dead letter through its stage without writing anything.
+func (c *Client) TryLetter(ctx context.Context, t api.LetterTry) (api.LetterTried, error) {
+	return call[api.LetterTried](ctx, c, post, "/deadletters/try", t)
+}
+
+// EditLetter sends a dead letter back with another value.
+func (c *Client) EditLetter(ctx context.Context, t api.LetterTry) error {
+	_, err := call[api.Empty](ctx, c, post, "/deadletters/edit", t)
 	return err
 }
 
-// Discard discards dead letters.
-func (c *Client) Discard(ctx context.Context, letters ...inbox.Position) error {
-	_, err := call[api.Empty](ctx, c, post, "/deadletters/discard", api.Letters{Letters: letters})
+// BeginRerun runs a stage again over what the log holds.
+func (c *Client) BeginRerun(ctx context.Context, r api.RerunRequest) (api.Rerun, error) {
+	return call[api.Rerun](ctx, c, post, "/reruns", r)
+}
+
+// Reruns returns the reruns, newest first.
+func (c *Client) Reruns(ctx context.Context) ([]api.Rerun, error) {
+	l, err := call[api.List[api.Rerun]](ctx, c, get, "/reruns", api.Empty{})
+	return l.Items, err
+}
+
+// Rerun returns a rerun with how far it has come.
+func (c *Client) Rerun(ctx context.Context, id string) (api.Rerun, error) {
+	return call[api.Rerun](ctx, c, get, "/reruns/{id}", api.RerunKey{ID: id})
+}
+
+// CompareRerun returns what a rerun made otherwise than the live run.
+func (c *Client) CompareRerun(ctx context.Context, id string) (api.RerunDifference, error) {
+	return call[api.RerunDifference](ctx, c, get, "/reruns/{id}/difference", api.RerunKey{ID: id})
+}
+
+// ContinueRerun goes on with a rerun that was interrupted.
+func (c *Client) ContinueRerun(ctx context.Context, id string) error {
+	_, err := call[api.Empty](ctx, c, post, "/reruns/{id}/continue", api.RerunKey{ID: id})
+	return err
+}
+
+// CancelRerun cancels a rerun.
+func (c *Client) CancelRerun(ctx context.Context, id string) error {
+	_, err := call[api.Empty](ctx, c, del, "/reruns/{id}", api.RerunKey{ID: id})
 	return err
 }
 

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/decodersring/decoder/internal/api"
+	"github.com/decodersring/decoder/internal/api/control"
+)
+
+type rerunCmd struct {
+	Stage    string `help:"Stage to run again over what the log holds." placeholder:"NAME"`
+	From     string `help:"Begin with records of that time: RFC 3339, a date, or an age such as 7d." placeholder:"TIME"`
+	Note     string `help:"Why." placeholder:"TEXT"`
+	List     bool   `help:"List the reruns."`
+	Show     string `help:"Show a rerun, and what it made otherwise than the live run." placeholder:"ID"`
+	Continue string `help:"Go on with an interrupted rerun." placeholder:"ID"`
+	Cancel   string `help:"Cancel a rerun." placeholder:"ID"`
+	JSON     bool   `help:"As JSON."`
+}
+
+func (c *rerunCmd) Run(ctx context.Context, g *globals, io streams) error {
+	client, err := g.instance(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	switch {
+	case c.List:
+		return c.list(ctx, client, io)
+	case c.Show != "":
+		return c.show(ctx, client, io, c.Show)
+	case c.Cancel != "":
+		return asUsage(client.CancelRerun(ctx, c.Cancel))
+	case c.Continue != "":
+		if err := client.ContinueRerun(ctx, c.Continue); err != nil {
+			return asUsage(err)
+		}
+		return c.watch(ctx, client, io, c.Continue)
+	case c.Stage != "":
+		r, err := client.BeginRerun(ctx, api.RerunRequest{Stage: c.Stage, From: c.From, Note: c.Note})
+		if err != nil {
+			return asUsage(err)
+		}
+		return c.watch(ctx, client, io, r.ID)
+	}
+	return usagef("say what to do: --stage, --list, --show, --continue or --cancel")
+}
+
+func (c *rerunCmd) list(ctx context.Context, client *control.Client, io streams) error {
+	all, err := client.Reruns(ctx)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, r := range all {
+		if c.JSON {
+			if err := printJSON(io.out, r); err != nil {
+				return err
+			}
+			continue
+		}
+		rows = append(rows, []string{r.ID, r.Stage, r.State, number(r.Done), number(r.Total), local(r.Started), clean(r.Note)})
+	}
+	if c.JSON {
+		return nil
+	}
+	return table(io.out, "ID STAGE STATE DONE OF STARTED NOTE", rows)
+}
+
+// watch shows how far a rerun has come until it has ended. An interrupt leaves
+// it running.
+func (c *rerunCmd) watch(ctx context.Context, client *control.Client, io streams, id string) error {
+	for said := int64(-1); ; {
+		r, err := client.Rerun(ctx, id)
+		if err != nil {
+			if ctx.Err() != nil {
+				fmt.Fprintf(io.err, "rerun %s goes on; decoder rerun --show %s\n", id, id)
+				return nil
+			}
+			return err
+		}
+		if r.Done != said {
+			fmt.Fprintf(io.err, "rerun %s: %d of %d records\n", id, r.Done, r.Total)
+			said = r.Done
+		}
+		switch r.State {
+		case "done":
+			return c.show(ctx, client, io, id)
+		case "cancelled", "paused":
+			return fmt.Errorf("rerun %s is %s after %d of %d records", id, r.State, r.Done, r.Total)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+func (c *rerunCmd) show(ctx context.Context, client *control.Client, io streams, id string) error {
+	r, err := client.Rerun(ctx, id)
+	if err != nil {
+		return asUsage(err)
+	}
+	d, err := client.CompareRerun(ctx, id)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(io.out, struct {
+			api.Rerun
+			Difference api.RerunDifference `json:"difference"`
+		}{r, d})
+	}
+	fmt.Fprintf(io.out, "rerun %s of %s is %s: %d of %d records\n", r.ID, r.Stage, r.State, r.Done, r.Total)
+	fmt.Fprintf(io.out, "as live: %d, new: %d, gone: %d, not handled: %d\n", d.Same, len(d.New), len(d.Gone), d.Failed)
+	for _, l := range []struct {
+		what string
+		ids  []string
+	}{{"new", d.New}, {"gone", d.Gone}} {
+		for _, id := range l.ids {
+			fmt.Fprintln(io.out, l.what, id)
+		}
+	}
+	return nil
+}

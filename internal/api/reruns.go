@@ -1,0 +1,64 @@
+package api
+
+import "context"
+
+func (s *Server) rerunsHere() (Reruns, error) {
+	if s.deps.Reruns == nil {
+		return nil, Unavailable("no stage can be run again here")
+	}
+	return s.deps.Reruns, nil
+}
+
+func (s *Server) reruns(ctx context.Context, _ call, _ Empty) (List[Rerun], error) {
+	r, err := s.rerunsHere()
+	if err != nil {
+		return List[Rerun]{}, err
+	}
+	all, err := r.List(ctx)
+	return List[Rerun]{Items: append([]Rerun{}, all...)}, err
+}
+
+func (s *Server) beginRerun(ctx context.Context, c call, in RerunRequest) (Rerun, error) {
+	r, err := s.rerunsHere()
+	if err != nil {
+		return Rerun{}, err
+	}
+	if in.Stage == "" {
+		return Rerun{}, BadRequest("stage: want the name of a stage")
+	}
+	return r.Begin(ctx, c.user, in)
+}
+
+func (s *Server) rerun(ctx context.Context, _ call, in RerunKey) (Rerun, error) {
+	r, err := s.rerunsHere()
+	if err != nil {
+		return Rerun{}, err
+	}
+	return r.Rerun(ctx, in.ID)
+}
+
+func (s *Server) compareRerun(ctx context.Context, _ call, in RerunKey) (RerunDifference, error) {
+	r, err := s.rerunsHere()
+	if err != nil {
+		return RerunDifference{}, err
+	}
+	d, err := r.Compare(ctx, in.ID)
+	d.New, d.Gone = append([]string{}, d.New...), append([]string{}, d.Gone...)
+	return d, err
+}
+
+func (s *Server) continueRerun(ctx context.Context, _ call, in RerunKey) (Empty, error) {
+	r, err := s.rerunsHere()
+	if err != nil {
+		return Empty{}, err
+	}
+	return Empty{}, r.Continue(ctx, in.ID)
+}
+
+func (s *Server) cancelRerun(ctx context.Context, _ call, in RerunKey) (Empty, error) {
+	r, err := s.rerunsHere()
+	if err != nil {
+		return Empty{}, err
+	}
+	return Empty{}, r.Cancel(ctx, in.ID)
+}
