@@ -46,8 +46,7 @@ func (w *walker) readHTML(b []byte, source string, text *textSink) {
 		case html.SelfClosingTagToken:
 			r.onStart(z, true)
 		case html.EndTagToken:
-			name, _ := z.TagName()
-			r.onEnd(atom.Lookup(name))
+			r.onEnd(tagOf(z.Raw()))
 		}
 	}
 	r.closeLink()
@@ -57,7 +56,7 @@ func (r *htmlReader) onText(z *html.Tokenizer) {
 	if r.skip != 0 {
 		return
 	}
-	t := z.Text()
+	t := z.Raw() // entities are undone where the text is kept; Text copies
 	if r.hide != 0 {
 		r.w.doc.Mail.Body.Hidden += len(bytes.TrimSpace(t))
 		return
@@ -109,11 +108,46 @@ func readAttrs(z *html.Tokenizer) attrs {
 	return a
 }
 
+// tagOf returns a tag's atom from its raw bytes: the tokenizer's own way
+// copies the name.
+func tagOf(raw []byte) atom.Atom {
+	i := 1
+	if len(raw) > 1 && raw[1] == '/' {
+		i = 2
+	}
+	var name [16]byte
+	n := 0
+	for ; i < len(raw); i++ {
+		c := raw[i]
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c <= ' ' || c == '/' || c == '>' {
+			break
+		}
+		if n == len(name) {
+			return 0
+		}
+		name[n] = c
+		n++
+	}
+	return atom.Lookup(name[:n])
+}
+
+// wantsAttrs reports whether an element's attributes say more than its style.
+func wantsAttrs(tag atom.Atom) bool {
+	switch tag {
+	case atom.A, atom.Area, atom.Img, atom.Form, atom.Input, atom.Iframe, atom.Frame, atom.Meta:
+		return true
+	}
+	return false
+}
+
 func (r *htmlReader) onStart(z *html.Tokenizer, selfClosing bool) {
-	name, hasAttr := z.TagName()
-	tag := atom.Lookup(name)
+	raw := z.Raw()
+	tag := tagOf(raw)
 	var a attrs
-	if hasAttr {
+	if wantsAttrs(tag) || mayHide(raw) {
 		a = readAttrs(z)
 	}
 	r.block(tag)
@@ -194,6 +228,16 @@ func (r *htmlReader) closeLink() {
 	r.linkText.Reset()
 }
 
+// mayHide reports whether a tag or style holds a word that could hide.
+func mayHide(b []byte) bool {
+	for _, w := range [...]string{"one", "ONE", "idden", "IDDEN", "-hide", "-HIDE", "ize", "IZE", "pacity", "PACITY"} {
+		if bytes.Contains(b, []byte(w)) {
+			return true
+		}
+	}
+	return false
+}
+
 // collapse makes one blank of each run of white space.
 func collapse(s string) string {
 	s = strings.TrimSpace(s)
@@ -232,14 +276,7 @@ func tiny(s string) bool {
 // styledAway reports whether an inline style hides the element's text. Nearly
 // all styles hold none of the words that could, and are not looked at further.
 func styledAway(style []byte) bool {
-	style = style[:min(len(style), 1024)]
-	suspect := false
-	for _, w := range [...]string{"one", "ONE", "hid", "HID", "size", "SIZE", "pacity", "PACITY"} {
-		if suspect = bytes.Contains(style, []byte(w)); suspect {
-			break
-		}
-	}
-	if !suspect {
+	if style = style[:min(len(style), 1024)]; !mayHide(style) {
 		return false
 	}
 	s := strings.Map(func(r rune) rune {

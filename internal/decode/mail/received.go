@@ -221,10 +221,16 @@ func parseDate(s string) time.Time {
 	if s == "" || len(s) > 128 {
 		return time.Time{}
 	}
+	if strings.HasSuffix(s, ")") {
+		s = strings.TrimSpace(zoneComment.ReplaceAllString(s, ""))
+	}
+	// What nearly all write goes first: each layout that fails costs an error.
+	if t, err := time.Parse("Mon, 2 Jan 2006 15:04:05 -0700", s); err == nil {
+		return plausible(t.UTC())
+	}
 	if t, err := mail.ParseDate(s); err == nil {
 		return plausible(t.UTC())
 	}
-	s = strings.TrimSpace(zoneComment.ReplaceAllString(s, ""))
 	for _, layout := range [...]string{
 		"Mon, 2 Jan 2006 15:04:05", "2 Jan 2006 15:04:05", "Mon Jan _2 15:04:05 2006",
 		"Mon Jan _2 15:04:05 MST 2006", "Mon, 2 Jan 06 15:04:05 MST", "2006-01-02 15:04:05 -0700", time.RFC3339,
