@@ -329,6 +329,16 @@ func TestChangeIsAppendedWithWhoAndWhatWasSeen(t *testing.T) {
 	}
 }
 
+func TestArchivingCoversWhatThePageHadShown(t *testing.T) {
+	log := &fakeLog{}
+	i := serve(t, api.Deps{Log: log, Inbox: &fakeInbox{}})
+	a := i.do(i.signedIn(), http.MethodPost, "/api/v1/alerts/changes", `{"groups":["g"],"what":"archive","seen":{"g":[{"topic":"alerts","partition":0,"offset":7}]}}`)
+	var c inbox.Change
+	if a.status != http.StatusOK || json.Unmarshal(log.appended[0].Value, &c) != nil || len(c.Seen) != 1 || c.Seen[0].Offset != 7 {
+		t.Errorf("%d %s %+v", a.status, a.body, c)
+	}
+}
+
 func TestChangeIsNotAcknowledgedBeforeTheLogHasIt(t *testing.T) {
 	i := serve(t, api.Deps{Log: &fakeLog{err: errors.New("disk full")}, Inbox: &fakeInbox{}})
 	a := i.do(i.signedIn(), http.MethodPost, "/api/v1/alerts/changes", `{"groups":["g"],"what":"star"}`)
@@ -546,7 +556,7 @@ func (f *fakeInbox) Show(_ context.Context, g string) (inbox.Detail, error) {
 	if g != "g" {
 		return inbox.Detail{}, inbox.ErrNotFound
 	}
-	return inbox.Detail{Group: inbox.Group{Group: g}, Seen: []inbox.Position{{Topic: bus.TopicAlerts, Offset: 41}}}, nil
+	return inbox.Detail{Group: inbox.Group{Group: g, Seen: []inbox.Position{{Topic: bus.TopicAlerts, Offset: 41}}}}, nil
 }
 func (f *fakeInbox) Await(context.Context, ...string) error { return nil }
 func (f *fakeInbox) Watch() (<-chan struct{}, func())       { return f.news, func() {} }

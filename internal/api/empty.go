@@ -100,6 +100,23 @@ func (s *Server) emptyInbox(ctx context.Context, in EmptyQuestion) (EmptyAnswer,
 	return EmptyAnswer{EmptyZero, "No alert group is " + string(f.State) + ".", "", ""}, nil
 }
 
+// storeHasNone says why the store is empty though sensors have sent.
+func (s *Server) storeHasNone(ctx context.Context) (EmptyAnswer, error) {
+	out := EmptyAnswer{EmptyBehind, "Sensors have sent, but no event has reached the store.", "/pipeline", "See the pipeline"}
+	if s.deps.Log == nil {
+		return out, nil
+	}
+	topics, err := s.deps.Log.Topics(ctx)
+	if err != nil {
+		return out, err
+	}
+	if n := deadCount(topics); n > 0 {
+		out.Text = "No event has reached the store: " + plural(uint64(n), "record") + " could not be handled."
+		out.Link, out.Action = "/pipeline?view=dead", "See the dead letters"
+	}
+	return out, nil
+}
+
 func (s *Server) emptySearch(ctx context.Context, in EmptyQuestion, r store.Range) (EmptyAnswer, error) {
 	q, err := store.Parse(in.Q)
 	if err != nil {
@@ -127,7 +144,7 @@ func (s *Server) emptySearch(ctx context.Context, in EmptyQuestion, r store.Rang
 		return EmptyAnswer{}, err
 	}
 	if len(page.Docs) == 0 {
-		return EmptyAnswer{EmptyBehind, "Sensors have sent, but no event has reached the store.", "/pipeline", "See the pipeline"}, nil
+		return s.storeHasNone(ctx)
 	}
 	return EmptyAnswer{EmptyRange, "Nothing in this time" + newest(page) + ".", "from=all&to=", "Search all time"}, nil
 }

@@ -68,7 +68,7 @@ type AlertChange struct {
 	Groups []string                    `json:"groups" doc:"1 to 1000"`
 	What   inbox.Action                `json:"what" enum:"archive,escalate,reopen,star,unstar,note"`
 	Why    string                      `json:"why,omitempty" doc:"the note, or the reason; at most 10000 characters"`
-	Seen   map[string][]inbox.Position `json:"seen,omitempty" doc:"group → seen of its detail"`
+	Seen   map[string][]inbox.Position `json:"seen,omitempty" doc:"group → its seen"`
 }
 
 // AlertChanged says what became of an AlertChange.

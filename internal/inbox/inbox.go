@@ -80,6 +80,9 @@ type Group struct {
 	Capture     string    `json:"capture,omitempty"` // the capture the last alert was replayed from
 	Notes       int       `json:"notes"`
 	Changed     time.Time `json:"changed,omitzero"` // of the last change in triage
+	// Seen are the positions of the last alerts, one a partition: what archiving
+	// this view of the group covers.
+	Seen []Position `json:"seen"`
 }
 
 // Alert names one alert of a group.
@@ -151,5 +154,4 @@ type Detail struct {
 	Document json.RawMessage `json:"document"` // the last alert, ECS
 	Alerts   []Alert         `json:"alerts"`   // newest first, at most 100
 	History  []Change        `json:"history"`  // oldest first, at most the last 500
-	Seen     []Position      `json:"seen"`     // what archiving this view of the group would cover
 }

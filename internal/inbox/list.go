@@ -262,8 +262,7 @@ func (q *queries) detail(ctx context.Context, group string) (Detail, error) {
 		return Detail{}, err
 	}
 	d.History = append([]Change{}, d.History[max(0, len(d.History)-maxHistory):]...)
-	d.Seen, err = q.last(ctx, r.g)
-	return d, err
+	return d, nil
 }
 
 func (q *queries) alerts(ctx context.Context, g int64, rev int) ([]Alert, error) {

@@ -26,7 +26,6 @@ func dump(t testing.TB, v *inbox.Inbox) []inbox.Detail {
 	}
 	for _, g := range page.Groups {
 		d := show(t, v, g.Group)
-		slices.SortFunc(d.Seen, func(a, b inbox.Position) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 		out = append(out, d)
 	}
 	return out

@@ -25,7 +25,8 @@ type row struct {
 	sensor, rule, capture string
 	ends                  [2]Endpoint
 	words                 string
-	doc                   docRank // of the document shown
+	tail                  []Position // of the last alerts, one a partition
+	doc                   docRank    // of the document shown
 
 	fresh  bool // not in the database yet
 	again  bool // everything must be taken from the rows
@@ -48,18 +49,18 @@ func (d docRank) below(o docRank) bool {
 }
 
 const columns = `g, key, count, first, last, severity, score, rev, state, seen, starred, notes, changed,
-	kind, title, sensor, rule, capture, ends, words, doc_rev, doc_off, doc_topic, doc_part`
+	kind, title, sensor, rule, capture, ends, words, tail, doc_rev, doc_off, doc_topic, doc_part`
 
 type scanner interface{ Scan(...any) error }
 
 func scan(s scanner, r *row) error {
-	var seen, ends []byte
+	var seen, ends, tail []byte
 	if err := s.Scan(&r.g, &r.key, &r.count, &r.first, &r.last, &r.severity, &r.score, &r.rev, &r.state, &seen,
-		&r.starred, &r.notes, &r.changed, &r.kind, &r.title, &r.sensor, &r.rule, &r.capture, &ends, &r.words,
+		&r.starred, &r.notes, &r.changed, &r.kind, &r.title, &r.sensor, &r.rule, &r.capture, &ends, &r.words, &tail,
 		&r.doc.rev, &r.doc.off, &r.doc.topic, &r.doc.part); err != nil {
 		return err
 	}
-	if err := errors.Join(json.Unmarshal(seen, &r.seen), json.Unmarshal(ends, &r.ends)); err != nil {
+	if err := errors.Join(json.Unmarshal(seen, &r.seen), json.Unmarshal(ends, &r.ends), json.Unmarshal(tail, &r.tail)); err != nil {
 		return fmt.Errorf("reading group %q: %w", r.key, err)
 	}
 	return nil
@@ -70,7 +71,7 @@ func (r *row) group() Group {
 	g := Group{
 		Group: r.key, State: r.state, Starred: r.starred, Kind: r.kind, Severity: severities[r.severity], Score: r.score,
 		Title: r.title, Count: uint64(max(r.count, 0)), First: unixNano(r.first), Last: unixNano(r.last), Revision: r.rev,
-		Source: r.ends[0], Destination: r.ends[1], Sensor: r.sensor, Rule: r.rule, Capture: r.capture, Notes: r.notes,
+		Source: r.ends[0], Destination: r.ends[1], Sensor: r.sensor, Rule: r.rule, Capture: r.capture, Notes: r.notes, Seen: r.tail,
 	}
 	if r.changed != 0 {
 		g.Changed = unixNano(r.changed)
@@ -96,6 +97,20 @@ func (r *row) add(a *alert, at Position) {
 	}
 }
 
+// reach notes that the group has an alert at the position.
+func (r *row) reach(at Position) {
+	for i, p := range r.tail {
+		if p.Topic == at.Topic && p.Partition == at.Partition {
+			r.tail[i].Offset = max(p.Offset, at.Offset)
+			return
+		}
+	}
+	i, _ := slices.BinarySearchFunc(r.tail, at, func(a, b Position) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
+	r.tail = slices.Insert(r.tail, i, at)
+}
+
 // covers says whether an alert at the position had been seen.
 func covers(seen []Position, at Position) bool {
 	return slices.ContainsFunc(seen, func(s Position) bool {
@@ -117,6 +132,10 @@ func (r *row) settle(ctx context.Context, q *queries) error {
 	}
 	if r.again {
 		if err := r.redocument(ctx, q); err != nil {
+			return err
+		}
+		var err error
+		if r.tail, err = q.last(ctx, r.g); err != nil {
 			return err
 		}
 	}
@@ -209,19 +228,23 @@ func (r *row) save(ctx context.Context, q *queries) error {
 	if err != nil {
 		return fmt.Errorf("encoding group: %w", err)
 	}
+	tail, err := json.Marshal(r.tail)
+	if err != nil {
+		return fmt.Errorf("encoding group: %w", err)
+	}
 	ends, err := json.Marshal(r.ends)
 	if err != nil {
 		return fmt.Errorf("encoding group: %w", err)
 	}
 	text := `UPDATE grp SET count = ?, first = ?, last = ?, severity = ?, score = ?, rev = ?, state = ?, seen = ?,
 		starred = ?, notes = ?, changed = ?, kind = ?, title = ?, sensor = ?, rule = ?, capture = ?, ends = ?, words = ?,
-		doc_rev = ?, doc_off = ?, doc_topic = ?, doc_part = ? WHERE g = ? AND key = ?`
+		tail = ?, doc_rev = ?, doc_off = ?, doc_topic = ?, doc_part = ? WHERE g = ? AND key = ?`
 	if r.fresh {
 		text = `INSERT INTO grp(count, first, last, severity, score, rev, state, seen, starred, notes, changed, kind, title,
-			sensor, rule, capture, ends, words, doc_rev, doc_off, doc_topic, doc_part, g, key)
-			VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+			sensor, rule, capture, ends, words, tail, doc_rev, doc_off, doc_topic, doc_part, g, key)
+			VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	}
 	return q.exec(ctx, text, r.count, r.first, r.last, r.severity, r.score, r.rev, r.state, string(seen),
 		r.starred, r.notes, r.changed, r.kind, r.title, r.sensor, r.rule, r.capture, string(ends), r.words,
-		r.doc.rev, r.doc.off, r.doc.topic, r.doc.part, r.g, r.key)
+		string(tail), r.doc.rev, r.doc.off, r.doc.topic, r.doc.part, r.g, r.key)
 }

@@ -47,7 +47,7 @@ func Schema() state.Schema {
 				notes INTEGER NOT NULL, changed INTEGER NOT NULL,
 				kind TEXT NOT NULL, title TEXT NOT NULL, sensor TEXT NOT NULL, rule TEXT NOT NULL, capture TEXT NOT NULL,
 				ends TEXT NOT NULL, words TEXT NOT NULL,
-				doc_rev INTEGER NOT NULL, doc_off INTEGER NOT NULL, doc_topic TEXT NOT NULL, doc_part INTEGER NOT NULL
+				tail TEXT NOT NULL, doc_rev INTEGER NOT NULL, doc_off INTEGER NOT NULL, doc_topic TEXT NOT NULL, doc_part INTEGER NOT NULL
 			) STRICT;
 			CREATE INDEX grp_last ON grp(state, last, key) WHERE count > 0;
 			CREATE INDEX grp_all ON grp(last, key) WHERE count > 0;

@@ -172,6 +172,7 @@ func (b *applying) alert(ctx context.Context, at Position, a *alert) error {
 		g.doc = rank
 		a.doc.shown(g)
 	}
+	g.reach(at)
 	if !dup {
 		g.add(a, at)
 	}

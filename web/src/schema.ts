@@ -2126,7 +2126,7 @@ export interface components {
         AlertChange: {
             /** @description 1 to 1000 */
             groups: string[];
-            /** @description group → seen of its detail */
+            /** @description group → its seen */
             seen?: {
                 [key: string]: components["schemas"]["InboxPosition"][];
             };
@@ -2401,6 +2401,7 @@ export interface components {
             revision: number;
             rule?: string;
             score: number;
+            seen: components["schemas"]["InboxPosition"][];
             sensor?: string;
             severity: string;
             source?: components["schemas"]["InboxEndpoint"];
