@@ -60,7 +60,11 @@ func asError(err error) *Error {
 	switch {
 	case errors.Is(err, inbox.ErrNotFound):
 		return &Error{Status: http.StatusNotFound, Code: ErrNotFound.Code, Message: err.Error()}
-	case errors.Is(err, inbox.ErrCursor):
+	case errors.Is(err, store.ErrTooBroad):
+		return &Error{Status: http.StatusBadRequest, Code: "too_broad", Message: err.Error()}
+	case errors.Is(err, store.ErrClosed):
+		return &Error{Status: http.StatusServiceUnavailable, Code: ErrUnavailable.Code, Message: err.Error()}
+	case errors.Is(err, inbox.ErrCursor), errors.Is(err, store.ErrCursor):
 		return &Error{Status: http.StatusBadRequest, Code: "bad_request", Message: err.Error()}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &Error{Status: http.StatusGatewayTimeout, Code: "timeout", Message: "that took too long: ask for less"}

@@ -73,6 +73,9 @@ type Reader interface {
 // range or query has one.
 var ErrTooBroad = errors.New("too much to answer at once: narrow the time range or the query")
 
+// ErrClosed means that a store does not run, or no longer.
+var ErrClosed = errors.New("the store is closed")
+
 // ErrCursor means that a cursor is none that a page has had.
 var ErrCursor = errors.New("not a cursor of a page")
 

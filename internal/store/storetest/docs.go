@@ -108,6 +108,7 @@ func queries() []string {
 		"long:words", "long:" + strings.Repeat("AbC9", 100), "long:" + strings.Repeat("abc9", 100), "long:AbC9*", "long:abc9*",
 		"time:>2025-01-01", "time:>2027-01-01", "wide.f399:v399", "wide.f399:*", "dotted", "underscore",
 		"rule.name:(trojan -beacon)", "trojan OR osquery", "(trojan OR osquery) -443", "NOT (trojan OR osquery)", "a OR b OR 443", "*oot", "ro*", "*oo*",
+		"rule.id:(=2100005 OR =2100006)", "event.category:(=network OR =host)", "event.id:(=odd-01 OR =odd-02 OR =nothing)", `host.name:(="ALPHA" OR =beta-1)`,
 		"rule.id:2100005", "rule.id:>2100005", "rule.id:=2100005",
 		"@timestamp:>2020-01-01", "@timestamp:<2020-01-01", "@timestamp:*", "@timestamp:>" + baseTime().Add(20*time.Minute).Format(time.RFC3339), "@timestamp:<=" + baseTime().Add(20*time.Minute).Format(time.RFC3339),
 		"@timestamp:>0001-01-01", "@timestamp:<9999-01-01",

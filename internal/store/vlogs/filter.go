@@ -30,6 +30,10 @@ func appendFilter(b *strings.Builder, e store.Expr) {
 	case store.And:
 		appendAll(b, e.Terms, " ")
 	case store.Or:
+		if f, ok := oneOfFilter(e.Terms); ok {
+			b.WriteString(f)
+			return
+		}
 		appendAll(b, e.Terms, " or ")
 	case store.Not:
 		b.WriteString("!(")
@@ -199,6 +203,23 @@ func wholeFilter(m store.Match) string {
 	return anyOf(
 		on(m.Field, "~"+strconv.Quote("(?s)^"+strings.Join(value, ".*")+"$")),
 		on(m.Field, "~"+strconv.Quote(`^\[(?:.*,)?(?:"`+strings.Join(element, `(?:[^"\\]|\\.)*`)+`"|`+strings.Join(element, `[^"\\,\]]*`)+`)[,\]]`)))
+}
+
+// oneOfFilter is for many values of one field, as the ids of an alert's events:
+// the library looks for all of them at once.
+func oneOfFilter(terms []store.Expr) (string, bool) {
+	var values []string
+	field := ""
+	for _, t := range terms {
+		m, ok := t.(store.Match)
+		if !ok || !m.Whole || len(m.Pattern) != 1 || m.Field == "" || field != "" && m.Field != field || looksTyped(m.Pattern[0]) {
+			return "", false
+		}
+		field = m.Field
+		values = append(values, strconv.Quote(m.Pattern[0]))
+	}
+	list := "(" + strings.Join(values, ",") + ")"
+	return anyOf(on(field, "in"+list), on(field, "json_array_contains_any"+list)), true
 }
 
 // elementFilter finds an element of an array of texts or numbers.

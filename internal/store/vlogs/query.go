@@ -2,7 +2,6 @@ package vlogs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -45,7 +44,7 @@ func (s *Store) begin(ctx context.Context, kind string) (_ context.Context, end 
 	}, nil
 }
 
-var errQueryTime = fault.NewRetry("query_time", errors.New("the query took longer than it may: narrow the time range or the query"))
+var errQueryTime = fault.NewRetry("query_time", fmt.Errorf("the query took longer than it may: narrow the time range or the query: %w", context.DeadlineExceeded))
 
 // stopped returns why a query was ended.
 func stopped(ctx context.Context) error {
@@ -82,7 +81,7 @@ func (f *folder) run(ctx context.Context, q *logstorage.Query, hide []string, bl
 		return stop
 	}
 	if err != nil && strings.Contains(err.Error(), "MB of memory") {
-		return fmt.Errorf("%w: %w", store.ErrTooBroad, err)
+		return store.ErrTooBroad // what the library says is in its own terms
 	}
 	return err
 }

@@ -131,22 +131,19 @@ func (s *Store) openFolders() (lock *os.File, err error) {
 	return lock, nil
 }
 
-// ErrClosed means that the store does not run, or no longer.
-var ErrClosed = errors.New("the store is closed")
-
 // enter waits until the store is open and keeps it so until leave.
 func (s *Store) enter(ctx context.Context) (leave func(), err error) {
 	select {
 	case <-s.ready:
 	case <-s.done:
-		return nil, fault.NewRetry("store_closed", errors.Join(ErrClosed, s.err))
+		return nil, fault.NewRetry("store_closed", errors.Join(store.ErrClosed, s.err))
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 	s.gate.RLock()
 	if !s.open {
 		s.gate.RUnlock()
-		return nil, fault.NewRetry("store_closed", ErrClosed)
+		return nil, fault.NewRetry("store_closed", store.ErrClosed)
 	}
 	return s.gate.RUnlock, nil
 }
