@@ -109,11 +109,12 @@ func TestDeadLettersAreResentAndDiscarded(t *testing.T) {
 	if err != nil || d.Record == nil || len(d.Record.Value) != 2 || d.Record.Value[0] != 0xff || d.Origin.Topic != bus.TopicJSON {
 		t.Fatalf("%+v, %v", d, err)
 	}
-	if err := c.Resend(t.Context(), first); err != nil {
-		t.Fatal(err)
+	one := func(p inbox.Position) api.Letters { return api.Letters{Letters: []inbox.Position{p}} }
+	if n, err := c.Resend(t.Context(), one(first)); err != nil || n != 1 {
+		t.Fatal(n, err)
 	}
-	if err := c.Discard(t.Context(), l.Letters[1].Position); err != nil {
-		t.Fatal(err)
+	if n, err := c.Discard(t.Context(), one(l.Letters[1].Position)); err != nil || n != 1 {
+		t.Fatal(n, err)
 	}
 	if l, err = c.DeadLetters(t.Context(), api.DeadLetterFilter{Client: "x"}); err != nil || l.Total != 1 {
 		t.Errorf("%+v, %v", l, err)
@@ -123,11 +124,17 @@ func TestDeadLettersAreResentAndDiscarded(t *testing.T) {
 		t.Errorf("%+v", resent)
 	}
 	gone := inbox.Position{Topic: "dead_x", Offset: 99}
-	if err := c.Resend(t.Context(), gone); !errors.Is(err, api.ErrNotFound) {
+	if _, err := c.Resend(t.Context(), one(gone)); !errors.Is(err, api.ErrNotFound) {
 		t.Errorf("a letter that is not there: %v", err)
 	}
-	if err := c.Discard(t.Context(), inbox.Position{Topic: bus.TopicAlerts}); err == nil {
+	if _, err := c.Discard(t.Context(), one(inbox.Position{Topic: bus.TopicAlerts})); err == nil {
 		t.Error("a record that is no dead letter was discarded")
+	}
+	if n, err := c.Discard(t.Context(), api.Letters{Filter: &api.DeadLetterFilter{Client: "x", Text: "NO"}}); err != nil || n != 1 {
+		t.Errorf("by filter: %d, %v", n, err)
+	}
+	if _, err := c.Discard(t.Context(), api.Letters{}); err == nil {
+		t.Error("no letters were discarded")
 	}
 }
 
