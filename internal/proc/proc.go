@@ -16,7 +16,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -50,11 +49,9 @@ type Command struct {
 
 // Process is a running or ended child, or an adopted process.
 type Process struct {
-	id      Identity
-	own     bool // started by this program, so it can be waited for
-	done    chan struct{}
-	err     error // why it ended; valid after done
-	stopped atomic.Bool
+	id   Identity
+	done chan struct{}
+	err  error // why it ended; valid after done
 }
 
 // LookPath finds a program in PATH, and in the folders system programs live in
@@ -119,7 +116,7 @@ func startAttached(cmd *exec.Cmd, c Command) (*Process, error) {
 			ready <- started{err: fmt.Errorf("starting %s: %w", cmd.Path, err)}
 			return
 		}
-		p := &Process{own: true, done: make(chan struct{})}
+		p := &Process{done: make(chan struct{})}
 		p.id, _ = Identify(cmd.Process.Pid)
 		ready <- started{p: p}
 		read := make(chan struct{})
@@ -147,7 +144,7 @@ func startDetached(cmd *exec.Cmd, c Command) (*Process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", cmd.Path, err)
 	}
-	p := &Process{own: true, done: make(chan struct{})}
+	p := &Process{done: make(chan struct{})}
 	p.id, _ = Identify(cmd.Process.Pid)
 	ended := make(chan struct{})
 	go func() {
@@ -201,7 +198,6 @@ func (p *Process) Err() error { return p.err }
 // Stop ends the process: SIGTERM, then after the grace SIGKILL. It returns when
 // the process has ended. It may be called more than once.
 func (p *Process) Stop(grace time.Duration) {
-	p.stopped.Store(true)
 	_ = p.Signal(syscall.SIGTERM)
 	t := time.NewTimer(grace)
 	defer t.Stop()
@@ -215,14 +211,9 @@ func (p *Process) Stop(grace time.Duration) {
 
 // Kill ends the process at once and returns when it has ended.
 func (p *Process) Kill() {
-	p.stopped.Store(true)
 	_ = p.Signal(syscall.SIGKILL)
 	<-p.done
 }
-
-// Stopped says whether Stop or Kill was called, so that an end can be told
-// from a crash.
-func (p *Process) Stopped() bool { return p.stopped.Load() }
 
 // Signal sends a signal, if the process still is the one that was started.
 func (p *Process) Signal(sig syscall.Signal) error {

@@ -284,24 +284,3 @@ func readRuleStats(answer json.RawMessage) (RuleStats, error) {
 	}
 	return tenants[0], nil
 }
-
-// FailedRule is a rule the engine could not load.
-type FailedRule struct {
-	Rule  string `json:"rule"`
-	File  string `json:"filename"`
-	Line  int    `json:"line"`
-	Error string `json:"error"`
-}
-
-// FailedRules asks the engine which rules it could not load.
-func (w *Worker) FailedRules(ctx context.Context) ([]FailedRule, error) {
-	answer, err := w.client.Do(ctx, "ruleset-failed-rules", nil)
-	if err != nil {
-		return nil, err
-	}
-	var failed []FailedRule
-	if err := json.Unmarshal(answer, &failed); err != nil {
-		return nil, fmt.Errorf("reading ruleset-failed-rules: %w", err)
-	}
-	return failed, nil
-}

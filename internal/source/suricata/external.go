@@ -44,6 +44,3 @@ func (f *Follower) Status() Status {
 	totals, recent := f.health.read()
 	return Status{Eve: f.tail.Status(), Totals: totals, Recent: recent}
 }
-
-// Sync returns when every line written before the call is on the log.
-func (f *Follower) Sync(ctx context.Context) error { return f.tail.Sync(ctx) }
