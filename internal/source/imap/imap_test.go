@@ -8,13 +8,11 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,61 +21,9 @@ import (
 	"github.com/emersion/go-imap/v2/imapserver/imapmemserver"
 
 	"github.com/decodersring/decoder/internal/bus"
-	"github.com/decodersring/decoder/internal/event"
 	"github.com/decodersring/decoder/internal/obs"
+	"github.com/decodersring/decoder/internal/source/message/messagetest"
 )
-
-// fakeLog counts what it acknowledged, by origin.
-type fakeLog struct {
-	mu      sync.Mutex
-	origins map[string]int
-	broken  bool
-	tried   chan struct{}
-}
-
-func newFakeLog() *fakeLog {
-	return &fakeLog{origins: map[string]int{}, tried: make(chan struct{}, 1)}
-}
-
-func (f *fakeLog) Append(_ context.Context, records ...*bus.Record) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	select {
-	case f.tried <- struct{}{}:
-	default:
-	}
-	if f.broken {
-		return errors.New("the log is down")
-	}
-	for _, r := range records {
-		f.origins[bus.Value(r, event.HeaderOrigin)]++
-	}
-	return nil
-}
-
-func (f *fakeLog) fail(broken bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.broken = broken
-}
-
-func (f *fakeLog) await(t *testing.T, n int) {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	for {
-		f.mu.Lock()
-		have := len(f.origins)
-		f.mu.Unlock()
-		if have >= n {
-			return
-		}
-		select {
-		case <-f.tried:
-		case <-deadline:
-			t.Fatalf("%d messages, want %d", have, n)
-		}
-	}
-}
 
 // certificate makes one for 127.0.0.1.
 func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
@@ -179,39 +125,35 @@ func TestMailboxesAreReadOnceOverRestartsAndOutagesByTLS(t *testing.T) {
 	for _, scheme := range []string{"imaps", "imap"} {
 		t.Run(scheme, func(t *testing.T) {
 			addr, user, pool := serve(t, scheme == "imaps")
-			log := newFakeLog()
+			log := messagetest.New()
 			c := account(t, scheme, addr, pool)
 			deliver(t, user, "INBOX", 0, 250)
 			deliver(t, user, "Junk", 0, 20)
 			stop := start(t, c, log)
-			log.await(t, 270)
+			log.Await(t, 270)
 			deliver(t, user, "INBOX", 250, 260)
-			log.await(t, 280)
+			log.Await(t, 280)
 			stop()
 			deliver(t, user, "INBOX", 260, 270)
-			log.fail(true)
+			log.Down(true)
 			stop = start(t, c, log)
-			<-log.tried
-			log.fail(false)
-			log.await(t, 290)
+			<-log.Tried()
+			log.Down(false)
+			log.Await(t, 290)
 			stop()
-			for origin, n := range log.origins {
-				if n != 1 {
-					t.Errorf("%s appended %d times", origin, n)
-				}
-			}
+			log.Once(t)
 		})
 	}
 }
 
 func TestAMailboxMadeAnewIsReadFromItsStart(t *testing.T) {
 	addr, user, pool := serve(t, true)
-	log := newFakeLog()
+	log := messagetest.New()
 	c := account(t, "imaps", addr, pool)
 	c.Mailboxes = []string{"Junk"}
 	deliver(t, user, "Junk", 0, 10)
 	stop := start(t, c, log)
-	log.await(t, 10)
+	log.Await(t, 10)
 	stop()
 	if err := user.Delete("Junk"); err != nil {
 		t.Fatal(err)
@@ -221,13 +163,13 @@ func TestAMailboxMadeAnewIsReadFromItsStart(t *testing.T) {
 	}
 	deliver(t, user, "Junk", 100, 105)
 	stop = start(t, c, log)
-	log.await(t, 15)
+	log.Await(t, 15)
 	stop()
 }
 
 func TestLargeMessagesArePassedOver(t *testing.T) {
 	addr, user, pool := serve(t, true)
-	log := newFakeLog()
+	log := messagetest.New()
 	c := account(t, "imaps", addr, pool)
 	c.MaxSize = 200
 	deliver(t, user, "INBOX", 0, 1)
@@ -236,10 +178,10 @@ func TestLargeMessagesArePassedOver(t *testing.T) {
 	}
 	deliver(t, user, "INBOX", 1, 2)
 	stop := start(t, c, log)
-	log.await(t, 2)
+	log.Await(t, 2)
 	stop()
-	if len(log.origins) != 2 {
-		t.Errorf("%d messages", len(log.origins))
+	if log.Len() != 2 {
+		t.Errorf("%d messages", log.Len())
 	}
 }
 
@@ -265,7 +207,7 @@ func TestPasswordIsNotSentWithoutTLSUnlessAllowed(t *testing.T) {
 	}()
 	c := account(t, "imap", l.Addr().String(), nil)
 	c.Mailboxes = []string{"INBOX"}
-	stop := start(t, c, newFakeLog())
+	stop := start(t, c, messagetest.New())
 	if s := <-said; !bytes.Contains([]byte(s), []byte("STARTTLS")) || bytes.Contains([]byte(s), []byte("LOGIN")) {
 		t.Errorf("said %q", s)
 	}
@@ -274,7 +216,7 @@ func TestPasswordIsNotSentWithoutTLSUnlessAllowed(t *testing.T) {
 
 func TestAccountsAreChecked(t *testing.T) {
 	ok := Config{Name: "x", Server: "imaps://h", User: "u", PasswordFile: "p", StateDir: "d"}
-	if _, err := New(ok, newFakeLog(), obs.Scope{}); err != nil {
+	if _, err := New(ok, messagetest.New(), obs.Scope{}); err != nil {
 		t.Error(err)
 	}
 	for _, change := range []func(*Config){
@@ -283,7 +225,7 @@ func TestAccountsAreChecked(t *testing.T) {
 	} {
 		c := ok
 		change(&c)
-		if _, err := New(c, newFakeLog(), obs.Scope{}); err == nil {
+		if _, err := New(c, messagetest.New(), obs.Scope{}); err == nil {
 			t.Errorf("%+v is taken", c)
 		}
 	}

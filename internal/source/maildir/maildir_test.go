@@ -3,67 +3,17 @@ package maildir
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/decodersring/decoder/internal/bus"
-	"github.com/decodersring/decoder/internal/event"
 	"github.com/decodersring/decoder/internal/obs"
+	"github.com/decodersring/decoder/internal/source/message/messagetest"
 )
-
-// fakeLog keeps what it acknowledged; it refuses while broken is set.
-type fakeLog struct {
-	mu      sync.Mutex
-	origins map[string]int
-	broken  bool
-	changed chan struct{}
-}
-
-func newFakeLog() *fakeLog {
-	return &fakeLog{origins: map[string]int{}, changed: make(chan struct{}, 1)}
-}
-
-func (f *fakeLog) Append(_ context.Context, records ...*bus.Record) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	defer func() {
-		select {
-		case f.changed <- struct{}{}:
-		default:
-		}
-	}()
-	if f.broken {
-		return errors.New("the log is down")
-	}
-	for _, r := range records {
-		f.origins[bus.Value(r, event.HeaderOrigin)]++
-	}
-	return nil
-}
-
-func (f *fakeLog) await(t *testing.T, n int) {
-	t.Helper()
-	deadline := time.After(10 * time.Second)
-	for {
-		f.mu.Lock()
-		have := len(f.origins)
-		f.mu.Unlock()
-		if have >= n {
-			return
-		}
-		select {
-		case <-f.changed:
-		case <-deadline:
-			t.Fatalf("%d messages, want %d", have, n)
-		}
-	}
-}
 
 func text(n int) []byte {
 	return fmt.Appendf(nil, "From: a@example.com\nSubject: %d\n\nbody %d\n", n, n)
@@ -101,22 +51,18 @@ func TestMaildirIsReadOnceOverRestartsMovesAndOutages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	log := newFakeLog()
+	log := messagetest.New()
 	c := Config{Paths: []string{dir}, StateDir: state, Poll: 50 * time.Millisecond}
 	for n := range 300 {
 		deliver(n)
 	}
 	stop := start(t, c, log)
-	log.await(t, 300)
-	log.mu.Lock()
-	log.broken = true
-	log.mu.Unlock()
+	log.Await(t, 300)
+	log.Down(true)
 	deliver(300)
-	<-log.changed
-	log.mu.Lock()
-	log.broken = false
-	log.mu.Unlock()
-	log.await(t, 301)
+	<-log.Tried()
+	log.Down(false)
+	log.Await(t, 301)
 	stop()
 	for n := range 300 { // read by its owner
 		if err := os.Rename(filepath.Join(dir, "new", fmt.Sprintf("%d.host", n)), filepath.Join(dir, "cur", fmt.Sprintf("%d.host:2,S", n))); err != nil {
@@ -125,13 +71,9 @@ func TestMaildirIsReadOnceOverRestartsMovesAndOutages(t *testing.T) {
 	}
 	stop = start(t, c, log)
 	deliver(301)
-	log.await(t, 302)
+	log.Await(t, 302)
 	stop()
-	for origin, n := range log.origins {
-		if n != 1 {
-			t.Errorf("%s appended %d times", origin, n)
-		}
-	}
+	log.Once(t)
 }
 
 func TestMboxIsReadOnFromWhereItWas(t *testing.T) {
@@ -146,25 +88,21 @@ func TestMboxIsReadOnFromWhereItWas(t *testing.T) {
 			fmt.Fprintf(f, "From a@example.com Tue Mar  3 09:15:02 2026\n%s\n", text(n))
 		}
 	}
-	log := newFakeLog()
+	log := messagetest.New()
 	c := Config{Paths: []string{path}, StateDir: t.TempDir(), Poll: 20 * time.Millisecond, Quiet: 20 * time.Millisecond}
 	add(0, 10)
 	stop := start(t, c, log)
-	log.await(t, 10)
+	log.Await(t, 10)
 	stop()
 	add(10, 20)
 	stop = start(t, c, log)
-	log.await(t, 20)
+	log.Await(t, 20)
 	stop()
-	for origin, n := range log.origins {
-		if n != 1 {
-			t.Errorf("%s appended %d times", origin, n)
-		}
-	}
+	log.Once(t)
 	os.Remove(path)
 	add(100, 105)
 	stop = start(t, c, log)
-	log.await(t, 25)
+	log.Await(t, 25)
 	stop()
 }
 
@@ -220,13 +158,13 @@ func TestImportTakesAnyMixOfFilesAndStopsWithTheLog(t *testing.T) {
 	write("box/tmp/4", text(4))
 	write("many.mbox", []byte("From x\n"+string(text(5))+"\nFrom x\n"+string(text(6))))
 	write("picture.png", []byte("\x89PNG\r\n"))
-	log := newFakeLog()
+	log := messagetest.New()
 	var last Progress
 	p, err := Import(t.Context(), log, []string{dir}, func(p Progress) { last = p })
-	if err != nil || p.Messages != 5 || p.Skipped != 1 || last.Messages != 5 || len(log.origins) != 5 {
-		t.Errorf("%+v, %v, %d in the log", p, err, len(log.origins))
+	if err != nil || p.Messages != 5 || p.Skipped != 1 || last.Messages != 5 || log.Len() != 5 {
+		t.Errorf("%+v, %v, %d in the log", p, err, log.Len())
 	}
-	log.broken = true
+	log.Down(true)
 	if _, err := Import(t.Context(), log, []string{dir}, nil); err == nil {
 		t.Error("an import that the log did not acknowledge succeeded")
 	}
