@@ -16,6 +16,7 @@ export type EmptyAnswer = Schemas['EmptyAnswer'];
 export type ConsumerGroup = Schemas['BusGroupInfo'];
 export type Topic = Schemas['BusTopicInfo'];
 export type DeadLetter = Schemas['DeadLetter'];
+export type Tried = Schemas['LetterTried'];
 export type Action = 'archive' | 'escalate' | 'reopen' | 'star' | 'unstar' | 'note';
 export type Doc = Record<string, unknown>;
 
