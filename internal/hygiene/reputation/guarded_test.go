@@ -226,9 +226,10 @@ func TestOnlyWhatMayLeaveTheHouseIsAskedAbout(t *testing.T) {
 
 func TestAServiceThatDoesNotAnswerMakesTheVerdictIncompleteAndARecheckCompletesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		f := &fake{do: func(ctx context.Context, _ int64) (Result, error) {
-			if down {
+			if down.Load() {
 				<-ctx.Done()
 				return Result{}, ctx.Err()
 			}
@@ -251,7 +252,7 @@ func TestAServiceThatDoesNotAnswerMakesTheVerdictIncompleteAndARecheckCompletesI
 		if !v.Incomplete || v.Result == hygiene.Clean || len(v.Missing) != 1 {
 			t.Errorf("%+v", v)
 		}
-		down = false
+		down.Store(false)
 		time.Sleep(time.Minute) // the breaker closes, the failure is forgotten
 		w := e.Recheck(t.Context(), document(), v)
 		if w.Incomplete || w.Result != hygiene.Bad || w.Revision != 1 {
