@@ -348,3 +348,17 @@ func checkYZ(t *testing.T, fsys *crashFS, s *opened, at int64) {
 		t.Fatalf("Y and Z were acknowledged at %d, the log has %v", at, got)
 	}
 }
+
+func TestRelaxedAcknowledgesBeforeTheSync(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys, func(o *Options) { o.Relaxed = true })
+	p := s.topic("t", 1).Partition(0)
+	fsys.failing(failOn("sync", "", syscall.EIO))
+	mustAppend(t, p, batch("a", 1, 10))
+	mustAppend(t, p, batch("b", 1, 10_000))
+	if got := fmt.Sprint(values(t, p)); got != "[a/0 b/0]" {
+		t.Fatalf("got %s", got)
+	}
+	fsys.failing(nil)
+	s.stop()
+}

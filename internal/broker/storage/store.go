@@ -185,7 +185,11 @@ func (s *Store) openMeta() error {
 }
 
 // ClusterID is this log's own, made once.
-func (s *Store) ClusterID() string { return s.meta.ClusterID }
+func (s *Store) ClusterID() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.meta.ClusterID
+}
 
 // ProducerID returns an id that was never given before, even before a crash.
 func (s *Store) ProducerID() (int64, error) {
