@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -84,14 +83,9 @@ func (s *Source) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if network == "unix" {
-		if err := os.Remove(addr); err != nil && !os.IsNotExist(err) {
-			return fmt.Errorf("removing old socket: %w", err)
-		}
-	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, network, addr)
+	l, err := message.Listen(ctx, network, addr)
 	if err != nil {
-		return fmt.Errorf("listening for milter: %w", err)
+		return err
 	}
 	server := gomilter.NewServer(
 		gomilter.WithMilter(func() gomilter.Milter { return &session{source: s, ctx: ctx} }),

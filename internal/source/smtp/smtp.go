@@ -103,14 +103,9 @@ func (s *Source) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if network == "unix" {
-		if err := os.Remove(addr); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("removing old socket: %w", err)
-		}
-	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, network, addr)
+	l, err := message.Listen(ctx, network, addr)
 	if err != nil {
-		return fmt.Errorf("listening for mail: %w", err)
+		return err
 	}
 	server := s.server(ctx, lmtp)
 	s.scope.Set("receive/"+s.config.Listen, obs.OK, "listening on "+l.Addr().String())
