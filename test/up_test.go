@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -69,6 +70,48 @@ func TestMalformedLineBecomesADeadLetterAndTheNextIsHandled(t *testing.T) {
 		if strings.Count(letters, line+"\n") != 1 {
 			t.Errorf("%q is not a dead letter, once and whole, in\n%s", line, letters)
 		}
+	}
+}
+
+// TestDeadLetterIsTriedEditedAndResent takes a bad line all the way back.
+func TestDeadLetterIsTriedEditedAndResent(t *testing.T) {
+	need(t, "kcat")
+	data := t.TempDir()
+	up(t, data, "--no-capture")
+	broken := strings.Replace(fresh(dnsLine), "}}", "}", 1)
+	kcat(t, data, broken+"\n", "-P", "-t", "suricata_ingest")
+	type letter struct {
+		Topic     string
+		Partition int
+		Offset    int
+		Code      string
+	}
+	var all []letter
+	await(t, "the dead letter", func() bool {
+		all = lines[letter](t, must(t, data, "dead", "list", "--json"))
+		return len(all) == 1
+	})
+	if all[0].Code != "json_invalid" {
+		t.Errorf("the code is %s", all[0].Code)
+	}
+	name := fmt.Sprintf("%s/%d/%d", all[0].Topic, all[0].Partition, all[0].Offset)
+	if raw := must(t, data, "dead", "show", "--value", name); raw != broken {
+		t.Errorf("the bytes are not untouched:\n%q\n%q", raw, broken)
+	}
+	if r := decoder(t, data, "dead", "try", name); r.code != 1 || !strings.Contains(r.stderr, "json_invalid") {
+		t.Errorf("trying it as it is: exit code %d, %s", r.code, r.stderr)
+	}
+	mended := writeFile(t, t.TempDir(), "mended", broken+"}")
+	if out := must(t, data, "dead", "try", name, "--file", mended); !strings.Contains(out, "needle.example") {
+		t.Errorf("trying it mended gives %s", out)
+	}
+	if n := count(t, data, "event.module:suricata"); n != 0 {
+		t.Errorf("a trial wrote %d events", n)
+	}
+	must(t, data, "dead", "edit", name, "--file", mended, "--note", "a brace was missing")
+	await(t, "the mended line", func() bool { return count(t, data, "dns.question.name:needle.example") == 1 })
+	if out := must(t, data, "dead", "list", "--json"); out != "" {
+		t.Errorf("still listed: %s", out)
 	}
 }
 
@@ -180,4 +223,40 @@ func TestNothingAcknowledgedIsLostAtTheEnd(t *testing.T) {
 		t.Errorf("%d events, want %d", n, acknowledged)
 	}
 	again.terminate(t)
+}
+
+func TestLogIsVerifiedWithoutAnInstance(t *testing.T) {
+	need(t, "kcat")
+	data := t.TempDir()
+	i := up(t, data, "--no-capture")
+	kcat(t, data, fresh(dnsLine)+"\n", "-P", "-t", "suricata_ingest", "-p", "0")
+	if r := decoder(t, data, "log", "verify"); r.code != 1 || !strings.Contains(r.stderr, "stop it first") {
+		t.Errorf("while an instance runs: exit code %d, %s", r.code, r.stderr)
+	}
+	i.terminate(t)
+	if out := must(t, data, "log", "verify"); !strings.Contains(out, " 0 problems") {
+		t.Errorf("verify says %s", out)
+	}
+	if out := must(t, data, "log", "dump", "suricata_ingest", "0"); !strings.Contains(out, "needle.example") {
+		t.Errorf("dump says %s", out)
+	}
+	segments, err := filepath.Glob(filepath.Join(data, "log", "topics", "*", "0", "*.log"))
+	if err != nil || len(segments) == 0 {
+		t.Fatalf("no segments: %v", err)
+	}
+	for _, s := range segments {
+		text, err := os.ReadFile(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := bytes.Index(text, []byte("needle")); at > 0 {
+			text[at] ^= 1
+			if err := os.WriteFile(s, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if r := decoder(t, data, "log", "verify"); r.code != 1 || !strings.Contains(r.out, "suricata_ingest") {
+		t.Errorf("after a flipped bit: exit code %d\n%s", r.code, r.out)
+	}
 }

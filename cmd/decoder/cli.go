@@ -23,6 +23,7 @@ type cli struct {
 	Groups   groupsCmd   `cmd:"" help:"The consumer groups of the log and how far they are behind."`
 	Dead     deadCmd     `cmd:"" help:"Records that could not be handled: list, show, edit, try, resend, discard."`
 	Rerun    rerunCmd    `cmd:"" help:"Run a stage again over what the log holds, apart from the live run."`
+	Log      logCmd      `cmd:"" help:"The files of the embedded log: verify, dump."`
 	Tail     tailCmd     `cmd:"" help:"Print the records of a topic."`
 	Rules    rulesCmd    `cmd:"" help:"The sensor's rules: update, list, enable, disable."`
 	Config   configCmd   `cmd:"" help:"The configuration: check, print."`

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,10 +13,15 @@ import (
 )
 
 type topicsCmd struct {
+	List     topicsListCmd     `cmd:"" default:"withargs" help:"List the topics."`
+	Describe topicsDescribeCmd `cmd:"" help:"Show the partitions of topics: offsets, bytes, where they lie."`
+}
+
+type topicsListCmd struct {
 	JSON bool `help:"One topic a line."`
 }
 
-func (c *topicsCmd) Run(ctx context.Context, g *globals, io streams) error {
+func (c *topicsListCmd) Run(ctx context.Context, g *globals, io streams) error {
 	client, err := g.instance(ctx)
 	if err != nil {
 		return err
@@ -33,17 +39,52 @@ func (c *topicsCmd) Run(ctx context.Context, g *globals, io streams) error {
 			}
 			continue
 		}
-		var records, bytes int64
-		for _, p := range t.Partitions {
-			records += p.Next - p.First
-			bytes += p.Bytes
-		}
-		rows = append(rows, []string{t.Name, number(len(t.Partitions)), number(records), config.Size(bytes).String(), retention(t.Retention)})
+		rows = append(rows, []string{t.Name, number(len(t.Partitions)), number(t.Records), bytesOf(t.Bytes), retention(t.Retention)})
 	}
 	if c.JSON {
 		return nil
 	}
 	return table(io.out, "TOPIC PARTITIONS RECORDS BYTES RETENTION", rows)
+}
+
+// bytesOf shows a number of bytes that may be unknown.
+func bytesOf(n int64) string {
+	if n < 0 {
+		return "unknown"
+	}
+	return config.Size(n).String()
+}
+
+type topicsDescribeCmd struct {
+	Topics []string `arg:"" optional:"" help:"The topics; all when absent."`
+}
+
+func (c *topicsDescribeCmd) Run(ctx context.Context, g *globals, io streams) error {
+	client, err := g.instance(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	topics, err := client.Topics(ctx)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, t := range topics {
+		if len(c.Topics) > 0 && !slices.Contains(c.Topics, t.Name) {
+			continue
+		}
+		for _, p := range t.Partitions {
+			rows = append(rows, []string{
+				t.Name, number(p.Partition), number(p.First), number(p.Next), bytesOf(p.Bytes),
+				number(p.Leader), fmt.Sprintf("%d of %d", p.InSync, p.Replicas), retention(t.Retention),
+			})
+		}
+	}
+	if len(rows) == 0 {
+		return fmt.Errorf("the log has no topic %s; decoder topics lists them", strings.Join(c.Topics, ", "))
+	}
+	return table(io.out, "TOPIC PARTITION FIRST NEXT BYTES LEADER IN-SYNC RETENTION", rows)
 }
 
 func retention(d time.Duration) string {

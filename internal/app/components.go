@@ -83,7 +83,7 @@ func (a *App) startLog(ctx context.Context) error {
 		listen = "" // for this process alone
 	}
 	a.bus, err = bus.Open(ctx, bus.Config{
-		Dir: a.path("log"), Listen: listen, Advertise: c.Advertise, Budget: budget.log, MinFree: int64(a.options.Config.Disk.Free),
+		Dir: LogDir(a.options.Data), Listen: listen, Advertise: c.Advertise, Budget: budget.log, MinFree: int64(a.options.Config.Disk.Free),
 		Relaxed: c.Durability == "relaxed",
 		Brokers: c.Brokers, TLS: tls, Replication: int16(c.Replication), Topics: topics,
 		SASL: bus.SASL{Mechanism: c.SASL.Mechanism, User: c.SASL.User, Password: c.SASL.Password.Reveal()},

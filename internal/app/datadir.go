@@ -36,6 +36,9 @@ func DefaultDataDir() string {
 	return filepath.Join(home, ".local", "share", "decoder")
 }
 
+// LogDir is where the embedded log of a data folder lies.
+func LogDir(data string) string { return filepath.Join(data, "log") }
+
 // lockWait is how long a start waits for the folder of an instance that is
 // just ending.
 const lockWait = 10 * time.Second

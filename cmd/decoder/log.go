@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/decodersring/decoder/internal/api"
+	"github.com/decodersring/decoder/internal/app"
+	"github.com/decodersring/decoder/internal/broker"
+	"github.com/decodersring/decoder/internal/config"
+)
+
+// logCmd looks at the files of the embedded log; it needs no instance, and
+// none may run on the folder.
+type logCmd struct {
+	Verify logVerifyCmd `cmd:"" help:"Read everything the log holds, check it, and say what is wrong."`
+	Dump   logDumpCmd   `cmd:"" help:"Print the records of a partition from the files."`
+}
+
+type logVerifyCmd struct {
+	JSON bool `help:"The report as one object."`
+}
+
+func (c *logVerifyCmd) Run(ctx context.Context, g *globals, io streams) error {
+	if app.Running(g.dir()) {
+		return fmt.Errorf("an instance runs on %s; stop it first: what is being written cannot be verified", g.dir())
+	}
+	r, err := broker.Verify(ctx, app.LogDir(g.dir()))
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		if err := printJSON(io.out, r); err != nil {
+			return err
+		}
+	} else {
+		for _, p := range r.Problems {
+			fmt.Fprintf(io.out, "%s at %d: %s\n", p.File, p.Pos, clean(p.What))
+		}
+		fmt.Fprintf(io.out, "%d topics, %d partitions, %d segments, %d batches, %d records, %s: %d problems\n",
+			r.Topics, r.Partitions, r.Segments, r.Batches, r.Records, config.Size(r.Bytes), len(r.Problems))
+	}
+	if len(r.Problems) > 0 {
+		return errNamed
+	}
+	return nil
+}
+
+type logDumpCmd struct {
+	Topic     string `arg:"" help:"The topic."`
+	Partition int32  `arg:"" optional:"" default:"0" help:"The partition."`
+	From      int64  `help:"The first offset." default:"0"`
+	Limit     int    `help:"At most so many records, 0 for all." default:"0"`
+}
+
+func (c *logDumpCmd) Run(ctx context.Context, g *globals, io streams) error {
+	if app.Running(g.dir()) {
+		return fmt.Errorf("an instance runs on %s; use: decoder tail %s", g.dir(), c.Topic)
+	}
+	n := 0
+	var failed error
+	err := broker.Dump(ctx, app.LogDir(g.dir()), c.Topic, c.Partition, c.From, func(r broker.Record) bool {
+		out := api.Record{Topic: c.Topic, Partition: c.Partition, Offset: r.Offset, Time: r.Time, Key: r.Key, Value: r.Value}
+		for _, h := range r.Headers {
+			out.Headers = append(out.Headers, api.Header{Key: h.Key, Value: h.Value})
+		}
+		failed = printJSON(io.out, out)
+		n++
+		return failed == nil && (c.Limit == 0 || n < c.Limit)
+	})
+	return errors.Join(err, failed)
+}
