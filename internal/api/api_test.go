@@ -4,13 +4,19 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -506,6 +512,62 @@ func TestEmptyIsNeverSilent(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestTLSAndNames(t *testing.T) {
+	// httptest has a certificate for example.com and 127.0.0.1.
+	lent := httptest.NewUnstartedServer(nil)
+	lent.StartTLS()
+	cert := lent.TLS.Certificates[0]
+	pool := lent.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	lent.Close()
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, block := range map[string]*pem.Block{"c": {Type: "CERTIFICATE", Bytes: cert.Certificate[0]}, "k": {Type: "PRIVATE KEY", Bytes: key}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db, err := state.Open(t.Context(), dir, api.Schema())
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, err := api.FirstPassword(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := api.New(api.Options{
+		Listen: "https://127.0.0.1:0", Hosts: []string{"Decoder.Example.org"}, CertFile: filepath.Join(dir, "c"), KeyFile: filepath.Join(dir, "k"),
+	}, api.Deps{State: db}, obs.Scope{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		_ = db.Close()
+	}()
+	<-s.Ready()
+	i := &instance{t: t, url: s.URL(), password: password}
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	if a := i.do(c, http.MethodGet, "/healthz", "", "Host", "decoder.example.org:8470"); a.status != http.StatusOK {
+		t.Errorf("a name of ours: %d", a.status)
+	}
+	if a := i.do(c, http.MethodGet, "/healthz", "", "Host", "example.org"); a.status != http.StatusMisdirectedRequest {
+		t.Errorf("another name: %d", a.status)
+	}
+	if a := i.signIn(c, password); a.status != http.StatusOK || !strings.Contains(a.header.Get("Set-Cookie"), "Secure") {
+		t.Errorf("%d %s", a.status, a.header)
+	}
+	c.CloseIdleConnections()
 }
 
 func TestPortInUseIsAClearError(t *testing.T) {

@@ -28,7 +28,7 @@ func newHosts(more []string) hosts {
 func (h hosts) checked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !h.ours(r.Host) {
-			plain(w, http.StatusMisdirectedRequest, "This server does not answer to that name. Use its address, or add the name to the configuration (api.hosts).")
+			plain(w, http.StatusMisdirectedRequest, "This server does not answer to that name. Use its address, or add the name to page.hosts in the configuration.")
 			return
 		}
 		next.ServeHTTP(w, r)

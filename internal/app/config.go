@@ -20,6 +20,7 @@ import (
 // [DefaultConfig]; no file is needed.
 type Config struct {
 	Listen config.Address `yaml:"listen"`
+	Page   PageConfig     `yaml:"page"`
 	Log    LogConfig      `yaml:"log"`
 	Sensor SensorConfig   `yaml:"sensor"`
 	Rules  RulesConfig    `yaml:"rules"`
@@ -29,6 +30,13 @@ type Config struct {
 	Mail   MailConfig     `yaml:"mail"`
 
 	Stages []custom.Config `yaml:"stages"` // a user's own
+}
+
+// PageConfig is how browsers reach the page and the API.
+type PageConfig struct {
+	Hosts []string `yaml:"hosts"` // names it is called by, besides addresses, localhost and this machine's
+	Cert  string   `yaml:"cert"`  // file of the certificate, for listen: https://…
+	Key   string   `yaml:"key"`   // file of its key
 }
 
 // LogConfig is how the program reports about itself.
@@ -155,7 +163,10 @@ func LoadConfig(path, data string) (Config, string, error) {
 
 // Validate checks what only several settings together tell.
 func (c Config) Validate() error {
-	errs := []error{oneOf("listen", c.Listen.Scheme, "http")}
+	errs := []error{oneOf("listen", c.Listen.Scheme, "http", "https")}
+	if c.Listen.Scheme == "https" && (c.Page.Cert == "" || c.Page.Key == "") {
+		errs = append(errs, config.Fieldf("listen", "https needs page.cert and page.key"))
+	}
 	taken := map[string]bool{
 		clientNormalise: true, clientDetect: true, clientStore: true, clientInbox: true,
 		clientJsonify: true, clientHygiene: true, clientRecheck: true, clientMaillink: true, "rerun": true,

@@ -82,7 +82,8 @@ func (a *App) web(ctx context.Context, o *api.Options, d *api.Deps) error {
 		return err
 	}
 	d.State = users
-	o.Listen = a.options.Config.Listen.String()
+	page := a.options.Config.Page
+	o.Listen, o.Hosts, o.CertFile, o.KeyFile = a.options.Config.Listen.String(), page.Hosts, page.Cert, page.Key
 	return nil
 }
 
