@@ -343,7 +343,12 @@ func (s *Stage) raise(in *client.Record, e networkEvent, key string, m *message,
 	score := max(m.score, 60)
 	var a alert
 	a.Time, a.ECS = e.Time, mail.ECS{Version: "8.17.0"}
-	a.Event.ID = event.ID(in.Origin, kindAlert, 0)
+	// One record may give several events: the event's own id tells them apart.
+	origin := bus.Value(in.Record, event.HeaderID)
+	if origin == "" {
+		origin = in.Origin
+	}
+	a.Event.ID = event.ID(origin, kindAlert, 0)
 	a.Event.Kind, a.Event.Category, a.Event.Type = "alert", []string{"email", "network"}, []string{"indicator"}
 	a.Event.Module, a.Event.Dataset, a.Event.Risk = "decoder", "decoder.alert", score
 	a.Message = fmt.Sprintf("%s %s (%s) of suspicious mail from %s", who, did, value, m.from)
