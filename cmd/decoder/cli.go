@@ -14,6 +14,7 @@ type cli struct {
 	globals
 
 	Up       upCmd       `cmd:"" help:"Watch the network: start everything and stay."`
+	Run      runCmd      `cmd:"" help:"Run chosen stages as a process of their own, on a cluster's log."`
 	Replay   replayCmd   `cmd:"" help:"Send captures through the sensor."`
 	Search   searchCmd   `cmd:"" help:"Find events."`
 	Alerts   alertsCmd   `cmd:"" help:"Look through alerts: list, show, archive, escalate, note."`

@@ -48,7 +48,8 @@ type Options struct {
 	Data         string // data folder
 	Config       Config
 	Parts        Parts
-	WithoutStore bool // the store has ended the program too often
+	WithoutStore bool     // the store has ended the program too often
+	Only         []string // stages to run and nothing else, on a cluster's log; none: all there is
 	Version      string
 	Stderr       io.Writer
 }
@@ -164,6 +165,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 // start starts the parts in the order in which they lean on each other.
 func (a *App) start(ctx context.Context) error {
 	a.info.Data = a.options.Data
+	all := len(a.options.Only) == 0
 	for _, step := range []struct {
 		wanted bool
 		run    func(context.Context) error
@@ -172,9 +174,9 @@ func (a *App) start(ctx context.Context) error {
 		{a.options.Parts.Pipeline, a.startLog},
 		{a.options.Parts.Store, a.startStore},
 		{a.options.Parts.Pipeline, a.startClients},
-		{a.options.Parts.Pipeline, a.startSensor},
+		{a.options.Parts.Pipeline && all, a.startSensor},
 		{a.options.Parts.Pipeline && a.options.Parts.Sensor, a.startMail},
-		{true, a.startAPI},
+		{all, a.startAPI},
 	} {
 		if !step.wanted {
 			continue

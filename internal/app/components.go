@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,8 +83,12 @@ func (a *App) startLog(ctx context.Context) error {
 	if !a.options.Parts.Web {
 		listen = "" // for this process alone
 	}
+	dir := LogDir(a.options.Data)
+	if len(c.Brokers) > 0 {
+		dir = "" // the log is a cluster's
+	}
 	a.bus, err = bus.Open(ctx, bus.Config{
-		Dir: LogDir(a.options.Data), Listen: listen, Advertise: c.Advertise, Budget: budget.log, MinFree: int64(a.options.Config.Disk.Free),
+		Dir: dir, Listen: listen, Advertise: c.Advertise, Budget: budget.log, MinFree: int64(a.options.Config.Disk.Free),
 		Relaxed: c.Durability == "relaxed",
 		Brokers: c.Brokers, TLS: tls, Replication: int16(c.Replication), Topics: topics,
 		SASL: bus.SASL{Mechanism: c.SASL.Mechanism, User: c.SASL.User, Password: c.SASL.Password.Reveal()},
@@ -144,6 +149,9 @@ func (a *App) startStore(ctx context.Context) error {
 
 // startClients opens the view of alerts and starts every stage and sink.
 func (a *App) startClients(ctx context.Context) error {
+	if len(a.options.Only) > 0 {
+		return a.startOnly()
+	}
 	db, err := a.openDB(ctx, inbox.Schema())
 	if err != nil {
 		return err
@@ -168,6 +176,32 @@ func (a *App) startClients(ctx context.Context) error {
 	}
 	a.startReruns()
 	return a.startMachine()
+}
+
+// startOnly starts the stages chosen. Sinks belong to the instance that has
+// what they write to.
+func (a *App) startOnly() error {
+	specs, err := a.clientSpecs(nil)
+	if err != nil {
+		return err
+	}
+	specs = slices.DeleteFunc(specs, func(s client.Spec) bool { return s.Stage == nil })
+	for _, name := range a.options.Only {
+		i := slices.IndexFunc(specs, func(s client.Spec) bool { return s.Name == name })
+		if i < 0 {
+			var known []string
+			for _, s := range specs {
+				known = append(known, s.Name)
+			}
+			return fmt.Errorf("there is no stage %q: want some of %s", name, strings.Join(known, ", "))
+		}
+		c, err := a.clients.New(specs[i])
+		if err != nil {
+			return err
+		}
+		a.life.start("client "+name, c.Run)
+	}
+	return nil
 }
 
 // startMachine starts the source that watches the machine and the clients.
