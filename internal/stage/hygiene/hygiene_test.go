@@ -275,3 +275,18 @@ func TestStagesOnTheCorpora(t *testing.T) {
 		}
 	}
 }
+
+func TestALargeMessageIsJudgedLikeAnyOther(t *testing.T) {
+	b := bustest.Open(t)
+	large := "From: ada@fine.example\nMessage-ID: <1@x>\nContent-Type: application/zip; name=a.exe\n\n" + strings.Repeat("0123456789abcde\n", 45<<16)
+	if err := b.Append(t.Context(), &bus.Record{Topic: bus.TopicEmail, Value: []byte(large)}); err != nil {
+		t.Fatal(err)
+	}
+	run(t, b, specs(t, nil, time.Minute)...)
+	bustest.Follow(t, b, bus.TopicEmailAlert, time.Minute, func(r *bus.Record) bool {
+		if d := parse(t, r); d.Decoder.Alert.Checks[0].Name != "attachment_executable" {
+			t.Errorf("%+v", d.Decoder.Alert.Checks)
+		}
+		return false
+	})
+}
