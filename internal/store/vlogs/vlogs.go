@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -35,7 +36,7 @@ type Store struct {
 	ids            *ids
 	imports        *imports
 	tail           store.Tail
-	batches        sync.Pool
+	batches        chan *batch // one for each write that may run; nil: not made yet
 
 	// writing is held for reading by writes and for writing by a barrier.
 	writing sync.RWMutex
@@ -60,10 +61,13 @@ func New(cfg Config, scope obs.Scope) (*Store, error) {
 		live:     &folder{name: "live", dir: cfg.Dir, age: cfg.LiveAge},
 		captures: &folder{name: "captures", dir: cfg.Dir, age: unlimitedAge, most: maxCaptureDays},
 		queries:  make(chan struct{}, cfg.Queries),
+		batches:  make(chan *batch, runtime.GOMAXPROCS(0)),
 	}
 	s.base, s.stop = context.WithCancel(context.Background())
 	s.ids = newIDs(s.storedIDs)
-	s.batches.New = func() any { return newBatch(s) }
+	for range cap(s.batches) {
+		s.batches <- nil
+	}
 	return s, nil
 }
 

@@ -44,6 +44,7 @@ type part struct {
 const (
 	maxPending      = 500
 	maxPendingBytes = 4 << 20
+	maxKeptFields   = 200 * maxPending
 )
 
 func newBatch(s *Store) *batch {
@@ -66,13 +67,16 @@ func (s *Store) Write(ctx context.Context, docs []store.Doc) error {
 		return err
 	}
 	defer leave()
+	b, err := s.takeBatch(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.giveBatch(b)
 	s.writing.RLock()
 	defer s.writing.RUnlock()
 	if err := s.room(); err != nil {
 		return err
 	}
-	b := s.batches.Get().(*batch)
-	defer s.batches.Put(b)
 	defer b.flush() // also after an error: the ids of its rows are noted
 	now := time.Now()
 	tailed := s.tail.Active()
@@ -106,6 +110,31 @@ func (s *Store) Write(ctx context.Context, docs []store.Doc) error {
 		return refused
 	}
 	return nil
+}
+
+// takeBatch waits until a batch is free. There are as many as processors:
+// with more at work at a time each would only be slower, and have its buffers
+// beside the others'.
+func (s *Store) takeBatch(ctx context.Context) (*batch, error) {
+	select {
+	case b := <-s.batches:
+		if b == nil {
+			b = newBatch(s)
+		}
+		return b, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// giveBatch gives a batch back. Its buffers are kept, since making them anew is
+// a quarter of all that ingest allocates, unless odd documents have made them
+// large.
+func (s *Store) giveBatch(b *batch) {
+	if cap(b.rows.arena) > 2*maxPendingBytes || cap(b.fields) > maxKeptFields {
+		b = nil
+	}
+	s.batches <- b
 }
 
 // partOf is the part of a batch that a document belongs to.
