@@ -200,7 +200,7 @@ func (a *App) mailSpecs() ([]client.Spec, error) {
 			Concurrency: hygienestage.Concurrency, Window: hygienestage.Window,
 		},
 		{Name: clientRecheck, Inputs: []string{bus.TopicRecheck}, Outputs: out, Stage: hygienestage.NewRecheck(judge, time.Duration(c.Recheck), 0)},
-		{Name: clientMaillink, Inputs: []string{bus.TopicEvents}, Outputs: []string{bus.TopicAlerts}, Stage: link},
+		{Name: clientMaillink, Inputs: []string{bus.TopicEvents}, Outputs: []string{bus.TopicAlerts}, Stage: link, InFlight: 4 << 20},
 	}, nil
 }
 

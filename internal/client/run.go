@@ -128,9 +128,10 @@ func (c *Client) Run(ctx context.Context) error {
 }
 
 // maxFetch is how much is asked for at once, as it lies on the log. Text comes
-// out of its compression six to ten times as large, and the next fetch is under
-// way while the one before is handled.
-func maxFetch(inFlight int64) int32 { return int32(min(max(inFlight/16, 64<<10), 2<<20)) }
+// out of its compression six to twelve times as large, is held until the last
+// record of its batch is done with, and the next fetch is under way while the
+// one before is handled.
+func maxFetch(inFlight int64) int32 { return int32(min(max(inFlight/32, 64<<10), 2<<20)) }
 
 // prepare makes sure that the topics are there, however long the log is away.
 func (c *Client) prepare(ctx context.Context) error {
