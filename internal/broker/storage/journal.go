@@ -18,10 +18,11 @@ import (
 // a checkpoint syncs the segments, and then the journal's files are used
 // again. After a crash the journal gives back what the segments lost.
 //
-// Its files have their full size from the start, so that writing them changes
-// no metadata and an fdatasync is one write of the disk. What does not fit is
-// left to the segment's own sync, so the journal may be full, or broken,
-// without harm but to speed.
+// Its files are filled with zeros a step ahead of what is written, and then
+// used again and again, so that writing them changes no metadata and an
+// fdatasync is one write of the disk. What does not fit is left to the
+// segment's own sync, so the journal may be full, or broken, without harm but
+// to speed.
 type journal struct {
 	fs       FS
 	dir      string
@@ -55,9 +56,10 @@ type journalEntry struct {
 }
 
 type journalFile struct {
-	file File
-	gen  uint64
-	pos  int64
+	file   File
+	gen    uint64
+	pos    int64
+	filled int64 // bytes it has
 }
 
 const (
@@ -65,6 +67,7 @@ const (
 	journalHeader    = 16
 	journalEntryHead = 32 // length, CRC, topic id, partition, incarnation
 	journalMaxFiles  = 4
+	journalStep      = 1 << 20
 	journalSuffix    = ".journal"
 )
 
@@ -84,37 +87,37 @@ func (j *journal) open() error {
 	return j.fs.SyncDir(j.dir)
 }
 
-// create makes a file of full size. An existing one is used as it is: its
-// entries are of an older generation.
+// create opens a file, or makes one. What an existing one holds is of an older
+// generation.
 func (j *journal) create() (*journalFile, error) {
 	name := filepath.Join(j.dir, fmt.Sprintf("%d%s", j.count, journalSuffix))
 	f, err := j.fs.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("creating journal: %w", err)
 	}
-	if err := fill(f, j.fileSize); err != nil {
-		return nil, errors.Join(fmt.Errorf("filling journal: %w", err), f.Close())
+	size, err := f.Size()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("creating journal: %w", err), f.Close())
 	}
 	j.count++
-	return &journalFile{file: f}, nil
+	return &journalFile{file: f, filled: size}, nil
 }
 
-// fill writes zeros up to the size: space that was written once is written
+// fill writes zeros a step beyond end: space that was written once is written
 // again without a change to the file system's metadata.
-func fill(f File, size int64) error {
-	have, err := f.Size()
-	if err != nil {
+func (f *journalFile) fill(end, limit int64) error {
+	if end <= f.filled {
+		return nil
+	}
+	to := min(end+journalStep, limit)
+	if _, err := f.file.WriteAt(make([]byte, to-f.filled), f.filled); err != nil {
 		return err
 	}
-	zeros := make([]byte, 1<<20)
-	for have < size {
-		n, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-have)], have)
-		if err != nil {
-			return err
-		}
-		have += int64(n)
+	if err := f.file.Sync(); err != nil {
+		return err
 	}
-	return f.Sync()
+	f.filled = to
+	return nil
 }
 
 // add takes a copy of the batch, or says that there is no room.
@@ -208,6 +211,9 @@ func (j *journal) write(buf []byte, ends []int) error {
 		binary.BigEndian.PutUint32(buf[start+4:], entryCRC(f.gen, buf[start:end]))
 		start = end
 	}
+	if err := f.fill(f.pos+int64(len(buf)), j.fileSize); err != nil {
+		return fmt.Errorf("filling journal: %w", err)
+	}
 	if _, err := f.file.WriteAt(buf, f.pos); err != nil {
 		return fmt.Errorf("writing journal: %w", err)
 	}
@@ -246,6 +252,7 @@ func (j *journal) fileFor(n int64) (*journalFile, error) {
 	}
 	f.gen, f.pos = j.nextGen, journalHeader
 	j.nextGen++
+	f.filled = max(f.filled, journalHeader)
 	if _, err := f.file.WriteAt(journalHead(f.gen), 0); err != nil {
 		return nil, fmt.Errorf("writing journal: %w", err)
 	}
