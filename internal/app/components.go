@@ -83,12 +83,14 @@ func (a *App) startLog(ctx context.Context) error {
 	if !a.options.Parts.Web {
 		listen = "" // for this process alone
 	}
-	dir := LogDir(a.options.Data)
+	// An embedded log is this process's own, which takes its place in the
+	// groups again; many processes may share a cluster.
+	dir, instance := LogDir(a.options.Data), "decoder"
 	if len(c.Brokers) > 0 {
-		dir = "" // the log is a cluster's
+		dir, instance = "", ""
 	}
 	a.bus, err = bus.Open(ctx, bus.Config{
-		Dir: dir, Listen: listen, Advertise: c.Advertise, Budget: budget.log, MinFree: int64(a.options.Config.Disk.Free),
+		Dir: dir, Instance: instance, Listen: listen, Advertise: c.Advertise, Budget: budget.log, MinFree: int64(a.options.Config.Disk.Free),
 		Relaxed: c.Durability == "relaxed",
 		Brokers: c.Brokers, TLS: tls, Replication: int16(c.Replication), Topics: topics,
 		SASL: bus.SASL{Mechanism: c.SASL.Mechanism, User: c.SASL.User, Password: c.SASL.Password.Reveal()},

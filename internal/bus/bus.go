@@ -62,7 +62,10 @@ type Config struct {
 	SASL        SASL
 	Replication int16 // replicas of the topics made; 0: the cluster's default
 
-	Instance string              // tells processes apart in groups; "": host name and process id
+	// Instance tells processes apart in groups; "": host name and process id.
+	// One that is given stays with a process through its restarts, so that it
+	// gets its place in the groups of an embedded log back at once.
+	Instance string
 	Topics   map[string]Override // what the user set differently from the catalogue
 	Buffer   int64               // bytes appended and not yet acknowledged; 0: 96 MiB
 }
@@ -79,6 +82,7 @@ const defaultBuffer = 96 << 20
 
 // Bus is an open way to the log. Its methods may be called concurrently.
 type Bus struct {
+	named    bool // the instance was given
 	config   Config
 	scope    obs.Scope
 	seeds    []string
@@ -99,11 +103,12 @@ func Open(ctx context.Context, config Config, scope obs.Scope) (*Bus, error) {
 	if config.Buffer == 0 {
 		config.Buffer = defaultBuffer
 	}
-	if config.Instance == "" {
+	named := config.Instance != ""
+	if !named {
 		host, _ := os.Hostname()
 		config.Instance = host + "-" + strconv.Itoa(os.Getpid())
 	}
-	b := &Bus{config: config, scope: scope, seeds: config.Brokers}
+	b := &Bus{config: config, named: named, scope: scope, seeds: config.Brokers}
 	if len(config.Brokers) == 0 {
 		e, err := startEmbedded(ctx, config, scope)
 		if err != nil {

@@ -93,6 +93,12 @@ func (b *Bus) Join(o GroupOptions) (*Group, error) {
 		kgo.OnPartitionsRevoked(func(ctx context.Context, _ *kgo.Client, taken map[string][]int32) { g.revoke(ctx, taken, false) }),
 		kgo.OnPartitionsLost(func(ctx context.Context, _ *kgo.Client, taken map[string][]int32) { g.revoke(ctx, taken, true) }),
 	)
+	if b.named && b.embedded != nil {
+		// The members of an embedded log end with it: after a kill they take
+		// their own place again at once, instead of waiting for the session of
+		// those they were to run out.
+		options = append(options, kgo.InstanceID(b.config.Instance))
+	}
 	if g.client, err = kgo.NewClient(options...); err != nil {
 		return nil, fmt.Errorf("configuring group %s: %w", o.Group, err)
 	}
