@@ -173,3 +173,41 @@ func TestGroupGoesOnWhereItCommitted(t *testing.T) {
 		}
 	}
 }
+
+func TestTheBrokersOwnTopicIsNotForClients(t *testing.T) {
+	r := start(t, broker.Config{})
+	cl := r.client(t)
+	adm := kadm.NewClient(cl)
+	const own = "__consumer_offsets"
+	policy := "delete"
+	if rs, err := adm.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "cleanup.policy", Value: &policy}}, own); err != nil || rs[0].Err == nil {
+		t.Errorf("its configuration was changed: %v", err)
+	}
+	if rs, err := adm.CreatePartitions(t.Context(), 2, own); err != nil || rs[own].Err == nil {
+		t.Errorf("it got partitions: %v", err)
+	}
+	if rs, err := adm.DeleteTopics(t.Context(), own); err != nil || rs[own].Err == nil {
+		t.Errorf("it was deleted: %v", err)
+	}
+	if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: own, Key: []byte("k"), Value: []byte("v")}).FirstErr(); err == nil {
+		t.Error("it was written to")
+	}
+}
+
+func TestUnknownTopicsAreMadeOnlyWhereAllowed(t *testing.T) {
+	r := start(t, broker.Config{AutoCreate: func(name string) (broker.TopicSpec, bool) {
+		return broker.TopicSpec{Partitions: 2, Config: map[string]string{"decoder.budget": "last"}}, strings.HasSuffix(name, "_ingest")
+	}})
+	cl := r.client(t, kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(0), kgo.RecordDeliveryTimeout(5*time.Second))
+	if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "json_ingest", Value: []byte("v")}).FirstErr(); err != nil {
+		t.Errorf("an ingest topic: %v", err)
+	}
+	if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "anything", Value: []byte("v")}).FirstErr(); err == nil {
+		t.Error("any topic was made")
+	}
+	for _, topic := range r.Topics() {
+		if topic.Name == "json_ingest" && (len(topic.Partitions) != 2 || topic.Config["decoder.budget"] != "last") {
+			t.Errorf("%+v", topic)
+		}
+	}
+}

@@ -150,6 +150,9 @@ func (s *Store) Grow(name string, partitions int, dryRun bool) error {
 	if t == nil {
 		return ErrUnknownTopic
 	}
+	if t.Internal {
+		return fmt.Errorf("%w: %s is the broker's own", ErrInvalidTopic, name)
+	}
 	have := len(t.Partitions())
 	if partitions <= have || partitions > maxPartitions || s.countPartitions()+partitions-have > maxAll {
 		return fmt.Errorf("%w: there are %d", ErrInvalidPartitions, have)
@@ -172,6 +175,9 @@ func (s *Store) SetConfig(name string, dryRun bool, change func(set map[string]s
 	t := s.byName[name]
 	if t == nil {
 		return ErrUnknownTopic
+	}
+	if t.Internal {
+		return fmt.Errorf("%w: %s is the broker's own", ErrInvalidTopic, name)
 	}
 	set := t.Config().Set()
 	if set == nil {

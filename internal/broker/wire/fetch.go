@@ -168,7 +168,10 @@ func (f *fetchCall) answer() kmsg.Response {
 		for j := range f.topics[i] {
 			p := &f.topics[i][j]
 			if p.resp.ErrorCode == code.None && left > 0 {
-				left -= f.read(p, buf, left)
+				n := f.read(p, buf, left)
+				if left -= n; n == 0 && p.resp.ErrorCode == code.None && p.req.FetchOffset < p.partition.High() && len(*buf) > 0 {
+					left = 0 // its next batch does not fit: the answer is full
+				}
 			}
 			p.watermarks()
 			rt.Partitions = append(rt.Partitions, p.resp)

@@ -133,8 +133,7 @@ func describeLogDirs(r request, req *kmsg.DescribeLogDirsRequest) reply {
 	resp := req.ResponseKind().(*kmsg.DescribeLogDirsResponse)
 	dir := kmsg.NewDescribeLogDirsResponseDir()
 	dir.Dir = r.server.store.Dir()
-	dir.UsableBytes = r.server.store.Free()
-	dir.TotalBytes = dir.UsableBytes + r.server.store.Size()
+	dir.UsableBytes, dir.TotalBytes = r.server.store.Free(), -1 // the disk's size is not asked for
 	want := map[string]map[int32]bool{}
 	for _, t := range req.Topics {
 		want[t.Topic] = map[int32]bool{}
