@@ -34,7 +34,7 @@ func (a *App) clientSpecs(view *inbox.Inbox) ([]client.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	alerts := detect.New(detect.Suricata{})
+	alerts := detect.New(detect.Suricata{}, detect.Gap{})
 	specs := []client.Spec{
 		{Name: clientNormalise, Inputs: events.Inputs(), Outputs: events.Outputs(), Stage: events, InFlight: 16 << 20},
 		{Name: clientDetect, Inputs: alerts.Inputs(), Outputs: alerts.Outputs(), Stage: alerts, InFlight: 8 << 20},

@@ -24,7 +24,7 @@ func (a *App) freshStage(name string) (client.Spec, error) {
 		}
 		return client.Spec{Name: name, Inputs: s.Inputs(), Outputs: s.Outputs(), Stage: s}, nil
 	case clientDetect:
-		s := detect.New(detect.Suricata{})
+		s := detect.New(detect.Suricata{}, detect.Gap{})
 		return client.Spec{Name: name, Inputs: s.Inputs(), Outputs: s.Outputs(), Stage: s}, nil
 	}
 	for _, own := range a.options.Config.Stages {

@@ -119,7 +119,7 @@ type compiledType struct {
 	constants        []constant
 	allowed, blocked mapping.Constant // event.type of an alert by its action
 	protocol         mapping.Constant // network.protocol, if EVE does not say
-	flow             bool             // its start and end are the event's
+	span             bool             // its start and end are the event's
 }
 
 type constant struct {
@@ -128,7 +128,7 @@ type constant struct {
 }
 
 func (d *Decoder) compileType(t eventType) *compiledType {
-	c := &compiledType{eventType: t, flow: t.name == "flow" || t.name == "netflow"}
+	c := &compiledType{eventType: t, span: t.name == "flow" || t.name == "netflow" || t.name == typeGap}
 	put := func(f event.Field, json string) {
 		c.constants = append(c.constants, constant{f, d.table.Constant(json)})
 	}

@@ -13,6 +13,7 @@ type fields struct {
 	observerType, observerVendor, observerProduct, observerName,
 	protocol, networkBytes, networkPackets, innerVLAN,
 	sourceBytes, sourcePackets, destinationBytes, destinationPackets,
+	message, iface,
 	question, questionType, resolved, answers, tlsProtocol, framework, tactic, technique, sourcePort event.Field
 
 	server, client certificate
@@ -39,7 +40,7 @@ func dnAttributes() (prefixes, names [6]string) {
 func filled() []string {
 	names := strings.Fields(`
 		event.kind event.dataset event.category event.type event.duration event.start event.end event.outcome
-		observer.type observer.vendor observer.product observer.name
+		message observer.type observer.vendor observer.product observer.name observer.ingress.interface.name
 		network.transport network.protocol network.bytes network.packets network.inner.vlan.id
 		source.bytes source.packets destination.bytes destination.packets
 		dns.question.type dns.resolved_ip dns.answers tls.version_protocol threat.framework`)
@@ -69,6 +70,7 @@ func newFields(t *mapping.Table) fields {
 		innerVLAN:   t.Field("network.inner.vlan.id"),
 		sourceBytes: t.Field("source.bytes"), sourcePackets: t.Field("source.packets"),
 		destinationBytes: t.Field("destination.bytes"), destinationPackets: t.Field("destination.packets"),
+		message: t.Field("message"), iface: t.Field("observer.ingress.interface.name"),
 		question: t.Field("dns.question.name"), questionType: t.Field("dns.question.type"),
 		resolved: t.Field("dns.resolved_ip"), answers: t.Field("dns.answers"),
 		tlsProtocol: t.Field("tls.version_protocol"), framework: t.Field("threat.framework"),
@@ -96,13 +98,13 @@ func newCertificate(t *mapping.Table, side string) certificate {
 
 // paths are the paths that code looks for by itself.
 type paths struct {
-	eventType, flowSourceIP, flowSourcePort, rdata, ttl event.Path
+	eventType, flowSourceIP, flowSourcePort, rdata, ttl, truncatedBytes event.Path
 }
 
 func newPaths(t *mapping.Table) paths {
 	return paths{
 		eventType: t.Path("event_type"), flowSourceIP: t.Path("flow.src_ip"), flowSourcePort: t.Path("flow.src_port"),
-		rdata: t.Path("dns.rdata"), ttl: t.Path("dns.ttl"),
+		rdata: t.Path("dns.rdata"), ttl: t.Path("dns.ttl"), truncatedBytes: t.Path("decoder_truncated.bytes"),
 	}
 }
 

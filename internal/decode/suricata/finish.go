@@ -13,6 +13,7 @@ import (
 func (s *state) finish(meta decode.Meta) {
 	s.finishFlow()
 	s.finishDNS()
+	s.finishOwn()
 	f := &s.d.fields
 	if s.typ.eventType.protocol != "" && !s.Doc.Has(f.protocol) {
 		s.PutConstant(f.protocol, s.typ.protocol)
@@ -35,7 +36,7 @@ func (s *state) finishFlow() {
 	}
 	s.PutSum(f.networkBytes, f.sourceBytes, f.destinationBytes)
 	s.PutSum(f.networkPackets, f.sourcePackets, f.destinationPackets)
-	if !s.typ.flow {
+	if !s.typ.span {
 		return
 	}
 	from, ok := mapping.ParseTime(s.Doc.Value(f.start))

@@ -12,8 +12,8 @@ func (s *state) Map(as mapping.As, f event.Field, l event.Leaf) bool {
 	switch as {
 	case asProtocol:
 		return s.mapProtocol(f, l)
-	case asFlowTime:
-		if !s.typ.flow {
+	case asSpan:
+		if !s.typ.span {
 			return false
 		}
 		_, ok := s.PutTime(f, l)

@@ -6,7 +6,7 @@ import "github.com/decodersring/decoder/internal/decode/mapping"
 const (
 	asProtocol mapping.As = mapping.Own + iota
 	asVLAN
-	asFlowTime
+	asSpan
 	asBytesToServer
 	asBytesToClient
 	asPacketsToServer
@@ -39,7 +39,7 @@ func wayNames() map[mapping.As]string {
 	return map[mapping.As]string{
 		asProtocol:        "in lower case, unless unknown or failed",
 		asVLAN:            "first id; the second to network.inner.vlan.id",
-		asFlowTime:        "time, in events of type flow and netflow",
+		asSpan:            "time, in events of type flow, netflow and decoder_gap",
 		asBytesToServer:   "bytes of source or destination, whichever is the client",
 		asBytesToClient:   "bytes of source or destination, whichever is the server",
 		asPacketsToServer: "packets of source or destination, whichever is the client",
@@ -102,6 +102,12 @@ func commonRules() []mapping.Rule {
 		{From: "tunnel.src_ip", As: mapping.Nothing, Related: mapping.IPs},
 		{From: "tunnel.dest_ip", As: mapping.Nothing, Related: mapping.IPs},
 		{From: "engine.message", To: "message", As: mapping.Keyword},
+		{From: "decoder_gap.start", To: "event.start", As: asSpan},
+		{From: "decoder_gap.end", To: "event.end", As: asSpan},
+		{From: "decoder_gap.reason", To: "event.reason", As: mapping.Keyword},
+		{From: "decoder_truncated.reason", To: "event.reason", As: mapping.Keyword},
+		{From: "decoder_truncated.bytes", As: mapping.Nothing, Keep: true},
+		{From: "decoder_truncated.sha256", As: mapping.Nothing, Related: mapping.Hashes},
 	}
 }
 
@@ -132,10 +138,10 @@ func flowRules() []mapping.Rule {
 		{From: "flow.bytes_toclient", As: asBytesToClient},
 		{From: "flow.pkts_toserver", As: asPacketsToServer},
 		{From: "flow.pkts_toclient", As: asPacketsToClient},
-		{From: "flow.start", To: "event.start", As: asFlowTime},
-		{From: "flow.end", To: "event.end", As: asFlowTime},
-		{From: "netflow.start", To: "event.start", As: asFlowTime},
-		{From: "netflow.end", To: "event.end", As: asFlowTime},
+		{From: "flow.start", To: "event.start", As: asSpan},
+		{From: "flow.end", To: "event.end", As: asSpan},
+		{From: "netflow.start", To: "event.start", As: asSpan},
+		{From: "netflow.end", To: "event.end", As: asSpan},
 		{From: "netflow.bytes", To: "source.bytes", As: mapping.Long},
 		{From: "netflow.pkts", To: "source.packets", As: mapping.Long},
 	}

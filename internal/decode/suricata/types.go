@@ -15,7 +15,14 @@ const (
 	kindMetric = "metric"
 )
 
-// eventTypes returns the EVE event types of Suricata 7 and 8. Others are
+// Types of lines that the source appends beside the engine's own.
+const (
+	typeGap       = "decoder_gap"       // an interface was not watched
+	typeTruncated = "decoder_truncated" // stands for a line too long for the log
+)
+
+// eventTypes returns the EVE event types of Suricata 7 and 8, and those of
+// the source. Others are
 // events of the dataset suricata.eve.
 func eventTypes() []eventType {
 	network := []string{"network"}
@@ -28,6 +35,8 @@ func eventTypes() []eventType {
 		plain("arp", ""),
 		plain("bittorrent_dht", "bittorrent-dht"),
 		plain("dcerpc", "dcerpc"),
+		{typeGap, kindEvent, network, []string{"info"}, ""},
+		{typeTruncated, kindEvent, nil, []string{"error"}, ""},
 		plain("dhcp", "dhcp"),
 		plain("dnp3", "dnp3"),
 		plain("dns", "dns"),
