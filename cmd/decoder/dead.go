@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/decodersring/decoder/internal/api"
+	"github.com/decodersring/decoder/internal/api/control"
 	"github.com/decodersring/decoder/internal/client/dead"
 	"github.com/decodersring/decoder/internal/inbox"
 )
@@ -250,25 +251,16 @@ func (c *chosen) letters() (api.Letters, error) {
 type deadResendCmd struct{ chosen }
 
 func (c *deadResendCmd) Run(ctx context.Context, g *globals, io streams) error {
-	l, err := c.letters()
-	if err != nil {
-		return err
-	}
-	client, err := g.instance(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	n, err := client.Resend(ctx, l)
-	if err == nil {
-		fmt.Fprintf(io.err, "%d dead letters are on their way back\n", n)
-	}
-	return asUsage(err)
+	return c.decide(ctx, g, io, "on their way back", (*control.Client).Resend)
 }
 
 type deadDiscardCmd struct{ chosen }
 
 func (c *deadDiscardCmd) Run(ctx context.Context, g *globals, io streams) error {
+	return c.decide(ctx, g, io, "discarded", (*control.Client).Discard)
+}
+
+func (c *chosen) decide(ctx context.Context, g *globals, io streams, what string, do func(*control.Client, context.Context, api.Letters) (int, error)) error {
 	l, err := c.letters()
 	if err != nil {
 		return err
@@ -278,9 +270,9 @@ func (c *deadDiscardCmd) Run(ctx context.Context, g *globals, io streams) error 
 		return err
 	}
 	defer client.Close()
-	n, err := client.Discard(ctx, l)
+	n, err := do(client, ctx, l)
 	if err == nil {
-		fmt.Fprintf(io.err, "%d dead letters are discarded\n", n)
+		fmt.Fprintf(io.err, "%d dead letters are %s\n", n, what)
 	}
 	return asUsage(err)
 }
