@@ -125,11 +125,11 @@ func child(kind string) func(context.Context, string, string) (*logServer, error
 
 func kafkaPeer(settings ...string) func(context.Context, string, string) (*logServer, error) {
 	return func(ctx context.Context, dir, _ string) (*logServer, error) {
-		b, err := kafka.Launch(ctx, dir, settings...)
+		b, err := kafka.Launch(ctx, dir, kafka.Options{Settings: settings, Java: []string{"-Xmx1g"}})
 		if err != nil {
 			return nil, err
 		}
-		return &logServer{addr: b.Addr, pid: b.PID(), stop: b.Stop, kill: b.Stop}, nil
+		return &logServer{addr: b.Addr(), pid: b.PID(0), stop: b.Stop, kill: b.Stop}, nil
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 	"github.com/decodersring/decoder/internal/bus/bustest"
 	"github.com/decodersring/decoder/internal/client/dead"
 	"github.com/decodersring/decoder/internal/event"
-	"github.com/decodersring/decoder/test/kafka/kafkatest"
+	"github.com/decodersring/decoder/test/kafka"
 )
 
 // extent is how much of everything there is. DECODER_LONG=1 asks for more.
@@ -58,7 +58,7 @@ func TestNothingIsLostOnTheEmbeddedLog(t *testing.T) {
 }
 
 func TestNothingIsLostOnKafka(t *testing.T) {
-	chaos(t, kafka{kafkatest.Start(t, 3)}, "16")
+	chaos(t, cluster{t, kafka.Start(t, kafka.Options{Brokers: 3, Settings: kafka.LargeMessages()})}, "16")
 }
 
 // chaos loads four processes of a stage while it kills them, a broker, and
@@ -382,11 +382,18 @@ func (e *embedded) restart(int) {
 	e.process.start()
 }
 
-type kafka struct{ *kafkatest.Cluster }
+type cluster struct {
+	t *testing.T
+	*kafka.Cluster
+}
 
-func (k kafka) brokers() []string { return k.Brokers() }
-func (k kafka) kill(i int)        { k.Kill(i) }
-func (k kafka) restart(i int)     { k.Restart(i) }
+func (c cluster) brokers() []string { return c.Brokers() }
+func (c cluster) kill(i int)        { c.Kill(i) }
+func (c cluster) restart(i int) {
+	if err := c.Restart(c.t.Context(), i); err != nil {
+		c.t.Error(err)
+	}
+}
 
 func freeAddress(t *testing.T) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -9,8 +9,8 @@ import (
 )
 
 func TestKafkaAnswers(t *testing.T) {
-	b := kafka.Start(t)
-	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr))
+	b := kafka.Start(t, kafka.Options{})
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,13 +6,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/decodersring/decoder/test/kafka/kafkatest"
+	"github.com/decodersring/decoder/test/kafka"
 )
 
 // TestTheRuntimesSuiteOnKafka runs the tests of the runtime, of dead letters
 // and of reruns, which run on the embedded log by themselves, on Apache Kafka.
 func TestTheRuntimesSuiteOnKafka(t *testing.T) {
-	c := kafkatest.Start(t, 1)
+	c := kafka.Start(t, kafka.Options{Settings: kafka.LargeMessages()})
 	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-p=1", "-timeout=8m", "./internal/client/...")
 	cmd.Dir = "../.."
 	cmd.Env = append(os.Environ(), "DECODER_TEST_BROKERS="+strings.Join(c.Brokers(), ","))

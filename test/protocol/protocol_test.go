@@ -54,7 +54,7 @@ func TestApacheKafka(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: -short")
 	}
-	suite(t, &log{addr: kafka.Start(t).Addr, isKafka: true})
+	suite(t, &log{addr: kafka.Start(t, kafka.Options{}).Addr(), isKafka: true})
 }
 
 func suite(t *testing.T, l *log) {
