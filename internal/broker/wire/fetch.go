@@ -169,9 +169,10 @@ func (f *fetchCall) answer() kmsg.Response {
 			p := &f.topics[i][j]
 			if p.resp.ErrorCode == code.None && left > 0 {
 				n := f.read(p, buf, left)
-				if left -= n; n == 0 && p.resp.ErrorCode == code.None && p.req.FetchOffset < p.partition.High() && len(*buf) > 0 {
+				if n == 0 && left < int(p.req.PartitionMaxBytes) && p.resp.ErrorCode == code.None && p.req.FetchOffset < p.partition.High() {
 					left = 0 // its next batch does not fit: the answer is full
 				}
+				left -= n
 			}
 			p.watermarks()
 			rt.Partitions = append(rt.Partitions, p.resp)
