@@ -70,32 +70,20 @@ func (a *App) startLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := a.options.Config.Bus
-	tls, err := c.TLS.tls()
+	c, err := a.options.Config.Bus.options()
 	if err != nil {
 		return err
 	}
-	topics := map[string]bus.Override{}
-	for name, t := range c.Topics {
-		topics[name] = bus.Override{Partitions: int32(t.Partitions), Retention: time.Duration(t.Retention)}
+	if len(c.Brokers) == 0 {
+		// An embedded log is this process's own, which takes its place in the
+		// groups again after a restart; many processes may share a cluster.
+		c.Dir, c.Instance = LogDir(a.options.Data), "decoder"
+		c.Budget, c.MinFree = budget.log, int64(a.options.Config.Disk.Free)
+		if a.options.Parts.Web { // else it is for this process alone
+			c.Listen = a.options.Config.Bus.Listen.Host
+		}
 	}
-	listen := c.Listen.Host
-	if !a.options.Parts.Web {
-		listen = "" // for this process alone
-	}
-	// An embedded log is this process's own, which takes its place in the
-	// groups again; many processes may share a cluster.
-	dir, instance := LogDir(a.options.Data), "decoder"
-	if len(c.Brokers) > 0 {
-		dir, instance = "", ""
-	}
-	a.bus, err = bus.Open(ctx, bus.Config{
-		Dir: dir, Instance: instance, Listen: listen, Advertise: c.Advertise, Budget: budget.log, MinFree: int64(a.options.Config.Disk.Free),
-		Relaxed: c.Durability == "relaxed",
-		Brokers: c.Brokers, TLS: tls, Replication: int16(c.Replication), Topics: topics,
-		SASL: bus.SASL{Mechanism: c.SASL.Mechanism, User: c.SASL.User, Password: c.SASL.Password.Reveal()},
-	}, a.scope("log"))
-	if err != nil {
+	if a.bus, err = bus.Open(ctx, c, a.scope("log")); err != nil {
 		return err
 	}
 	a.life.start("log", func(ctx context.Context) error {

@@ -203,6 +203,24 @@ func (c BusConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
+// options returns what opens the log, but for where an embedded one lies and
+// how much it may take.
+func (c BusConfig) options() (bus.Config, error) {
+	tls, err := c.TLS.tls()
+	if err != nil {
+		return bus.Config{}, err
+	}
+	topics := map[string]bus.Override{}
+	for name, t := range c.Topics {
+		topics[name] = bus.Override{Partitions: int32(t.Partitions), Retention: time.Duration(t.Retention)}
+	}
+	return bus.Config{
+		Advertise: c.Advertise, Relaxed: c.Durability == "relaxed",
+		Brokers: c.Brokers, TLS: tls, Replication: int16(c.Replication), Topics: topics,
+		SASL: bus.SASL{Mechanism: c.SASL.Mechanism, User: c.SASL.User, Password: c.SASL.Password.Reveal()},
+	}, nil
+}
+
 // Validate checks the mechanism's name.
 func (c SASLConfig) Validate() error {
 	return oneOf("mechanism", c.Mechanism, "", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")

@@ -22,20 +22,16 @@ import (
 // log of the instance that runs on the data folder, or, when none runs, the
 // embedded log itself. stop releases it.
 func OpenLog(ctx context.Context, c Config, data string) (log *bus.Bus, stop func(), err error) {
-	cfg := bus.Config{Dir: filepath.Join(data, "log"), Relaxed: c.Bus.Durability == "relaxed", MinFree: int64(c.Disk.Free)}
+	cfg, err := c.Bus.options()
+	if err != nil {
+		return nil, nil, err
+	}
 	running, ok, err := readProperties(filepath.Join(data, clientProperties))
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := c.Bus.TLS.tls()
-	if err != nil {
-		return nil, nil, err
-	}
 	switch {
-	case len(c.Bus.Brokers) > 0:
-		cfg = bus.Config{Brokers: c.Bus.Brokers, TLS: t, SASL: bus.SASL{
-			Mechanism: c.Bus.SASL.Mechanism, User: c.Bus.SASL.User, Password: c.Bus.SASL.Password.Reveal(),
-		}}
+	case len(cfg.Brokers) > 0:
 	case ok && answers(ctx, running.Brokers[0]):
 		cfg = running
 		if cfg.TLS != nil {
@@ -43,6 +39,8 @@ func OpenLog(ctx context.Context, c Config, data string) (log *bus.Bus, stop fun
 				return nil, nil, err
 			}
 		}
+	default:
+		cfg.Dir, cfg.MinFree = LogDir(data), int64(c.Disk.Free)
 	}
 	log, err = bus.Open(ctx, cfg, obs.Scope{})
 	if err != nil {
