@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,8 +16,11 @@ import (
 // ideal is 256 calls of 100 ms at once, in records a second.
 const ideal = 2560
 
-// TestManySlowCallsAreInFlightAtOnce measures a stage with an outside call of
-// 100 ms over 12 partitions against the ideal.
+// TestManySlowCallsAreInFlightAtOnce runs a stage with an outside call of 100 ms
+// over 12 partitions. One call at a time for each partition would give 120
+// records/s: half of the ideal tells, whatever else the machine does. With
+// DECODER_LONG=1, on a machine that does nothing else, it asks for what is
+// aimed at.
 func TestManySlowCallsAreInFlightAtOnce(t *testing.T) {
 	for _, c := range []struct {
 		name              string
@@ -29,14 +33,12 @@ func TestManySlowCallsAreInFlightAtOnce(t *testing.T) {
 		{"one in a hundred is slow", 1, 256, true, 0.80},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			rate := 0.0
-			for range 3 { // other work on the machine may spoil one
-				if rate = max(rate, slowCalls(t, c.members, c.inFlight, c.slow)); rate >= ideal*c.least {
-					break
-				}
+			least := c.least
+			if os.Getenv("DECODER_LONG") == "" {
+				least = 0.5
 			}
-			if rate < ideal*c.least && !raceDetector {
-				t.Errorf("%.0f records/s, want %.0f", rate, ideal*c.least)
+			if rate := slowCalls(t, c.members, c.inFlight, c.slow); rate < ideal*least && !raceDetector {
+				t.Errorf("%.0f records/s, want %.0f", rate, ideal*least)
 			}
 		})
 	}
@@ -46,7 +48,7 @@ func TestManySlowCallsAreInFlightAtOnce(t *testing.T) {
 func slowCalls(t *testing.T, members, inFlight int, slow bool) float64 {
 	t.Helper()
 	b := bustest.Open(t)
-	const records = ideal * 5
+	const records = ideal * 3
 	var done, calls, first, last atomic.Int64
 	s := &stage{handle: func(ctx context.Context, in *client.Record, o *client.Output) error {
 		took := 100 * time.Millisecond
