@@ -194,10 +194,3 @@ func ids(t *testing.T, data, query string) map[string]int {
 	}
 	return out
 }
-
-func total(m map[string]uint64) (sum uint64) {
-	for _, n := range m {
-		sum += n
-	}
-	return sum
-}

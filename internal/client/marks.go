@@ -83,9 +83,6 @@ func (m marks) inherit(committed, end int64) marks {
 	return next
 }
 
-// suspected reports whether the offset is under suspicion.
-func (m *marks) suspected(offset int64) bool { return m.Deaths > 0 && offset < m.To }
-
 // acquit ends all suspicion.
 func (m *marks) acquit() { m.Deaths, m.From, m.To, m.Trying = 0, 0, 0, false }
 

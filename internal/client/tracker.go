@@ -145,15 +145,3 @@ func (e *entry) mended() {
 	e.tracker.mu.Unlock()
 	e.end()
 }
-
-// skip moves the position over records nobody has to handle, if nothing is in
-// flight before them.
-func (t *tracker) skip(next int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.entries) == 0 {
-		t.at = max(t.at, next)
-	} else {
-		t.entries[len(t.entries)-1].next = max(t.entries[len(t.entries)-1].next, next)
-	}
-}

@@ -145,22 +145,8 @@ func oneEdit(a, b string) bool {
 	return i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
 }
 
-// hasWord reports whether text holds the phrase, from the start of a word.
-func hasWord(text, phrase string) bool {
-	for at := 0; ; {
-		i := strings.Index(text[at:], phrase)
-		if i < 0 {
-			return false
-		}
-		i += at
-		if i == 0 || !isWordByte(text[i-1]) || text[i] >= 0x80 {
-			return true
-		}
-		at = i + 1
-	}
-}
-
-// hasWholeWord is hasWord that also ends with a word.
+// hasWholeWord reports whether text holds the phrase, from the start of a word
+// to the end of one.
 func hasWholeWord(text, phrase string) bool {
 	for at := 0; ; {
 		i := strings.Index(text[at:], phrase)
