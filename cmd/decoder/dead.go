@@ -154,7 +154,7 @@ type deadEditCmd struct {
 	Note  string `help:"Why." placeholder:"TEXT"`
 }
 
-func (c *deadEditCmd) Run(ctx context.Context, g *globals, io streams) error {
+func (c *deadEditCmd) Run(ctx context.Context, g *globals, _ streams) error {
 	t, err := tryOf(c.Place, c.File)
 	if err != nil {
 		return err

@@ -92,7 +92,7 @@ func (v *Inbox) Resume(ctx context.Context, p bus.Partition) (next int64, known 
 	}
 	q := queries{db: v.db.Read()}
 	defer q.close()
-	next, _, err = q.stored(ctx, p)
+	next, err = q.stored(ctx, p)
 	return next, err == nil, err
 }
 

@@ -127,20 +127,20 @@ func (b *applying) place(ctx context.Context, p bus.Partition) (int64, error) {
 	if next, ok := b.next[p]; ok {
 		return next, nil
 	}
-	next, _, err := b.stored(ctx, p)
+	next, err := b.stored(ctx, p)
 	b.next[p] = next
 	return next, err
 }
 
-func (q *queries) stored(ctx context.Context, p bus.Partition) (next int64, known bool, err error) {
+func (q *queries) stored(ctx context.Context, p bus.Partition) (next int64, err error) {
 	err = q.one(ctx, "SELECT next FROM place WHERE topic = ? AND part = ?", p.Topic, p.Partition).Scan(&next)
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, false, nil
+		return 0, nil
 	}
 	if err != nil {
-		return 0, false, fmt.Errorf("reading place: %w", err)
+		return 0, fmt.Errorf("reading place: %w", err)
 	}
-	return next, true, nil
+	return next, nil
 }
 
 func (b *applying) alert(ctx context.Context, at Position, a *alert) error {

@@ -96,7 +96,7 @@ var ErrUnknownJob = errors.New("no such replay job")
 // Submit stores a job and returns its id. When it returns, the job survives
 // the end of the program. Rule files are copied; captures are read where they
 // lie. What cannot be found is a failed capture of the job, not an error.
-func (r *Replayer) Submit(ctx context.Context, q Request) (string, error) {
+func (r *Replayer) Submit(_ context.Context, q Request) (string, error) {
 	if len(q.Paths) == 0 {
 		return "", errors.New("nothing to replay: no file or folder given")
 	}

@@ -40,10 +40,7 @@ func (s *Set) check(ctx context.Context, binary suricata.Binary, dir, path strin
 
 // load returns, by line number, why rules do not load.
 func (s *Set) load(ctx context.Context, binary suricata.Binary, dir, path string) (map[int]string, error) {
-	set, err := s.companions(dir)
-	if err != nil {
-		return nil, err
-	}
+	set := s.companions(dir)
 	set.Files = []string{path}
 	text, err := suricata.Generate(suricata.Config{Dir: dir, Socket: filepath.Join(dir, "socket"), Rules: set, Major: binary.Major})
 	if err != nil {
@@ -81,7 +78,7 @@ func (s *Set) load(ctx context.Context, binary suricata.Binary, dir, path string
 }
 
 // companions returns what rules refer to, of the candidate if it has its own.
-func (s *Set) companions(dir string) (suricata.RuleSet, error) {
+func (s *Set) companions(dir string) suricata.RuleSet {
 	var set suricata.RuleSet
 	set.Classification, set.Reference = suricata.DefaultFiles()
 	for _, p := range []string{s.path("active", "classification.config"), filepath.Join(dir, "classification.config")} {
@@ -89,7 +86,7 @@ func (s *Set) companions(dir string) (suricata.RuleSet, error) {
 			set.Classification = p
 		}
 	}
-	return set, nil
+	return set
 }
 
 // switchOff turns the rules at those lines into comments.

@@ -227,7 +227,7 @@ func (p *Partition) scan(s *segment, last bool) error {
 	} else if err := s.index.reset(s.base); err != nil {
 		return err
 	}
-	stop, err := walk(s.file, s.size.Load(), size, func(pos int64, b []byte, h *header, good bool) (bool, error) {
+	stop, err := walk(s.file, s.size.Load(), size, func(pos int64, _ []byte, h *header, good bool) (bool, error) {
 		if !good || h.base != max(s.end.Load(), p.next) {
 			return false, nil
 		}

@@ -209,7 +209,7 @@ func (s *state) resolved(address []byte) {
 // mapQueries takes the question of an array of questions, version 3's or that
 // of an alert. It returns false, so that the array stays, unless it is one
 // question of name and type alone.
-func (s *state) mapQueries(f event.Field, l event.Leaf) bool {
+func (s *state) mapQueries(_ event.Field, l event.Leaf) bool {
 	if l.Kind != event.Array {
 		return false
 	}

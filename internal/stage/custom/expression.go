@@ -41,14 +41,14 @@ func (lenient) Visit(node *ast.Node) {
 	ast.Patch(node, &ast.ChainNode{Node: member})
 }
 
-func compile(text string, options ...expr.Option) (*vm.Program, error) {
-	return expr.Compile(text, append(options,
+func compile(text string) (*vm.Program, error) {
+	return expr.Compile(text,
 		expr.Env(environment{}),
 		expr.Patch(lenient{}),
 		expr.DisableBuiltin("now"), // results depend on the record alone
 		expr.MaxNodes(2000),
 		expr.Function("cidr", cidr, new(func(any, string) bool)),
-	)...)
+	)
 }
 
 func cidr(arguments ...any) (any, error) {

@@ -82,7 +82,7 @@ func (s *Stage) Handle(_ context.Context, in *client.Record, out *client.Output)
 			return fmt.Errorf("detecting by %s: %w", d.Name(), err)
 		}
 		for n, f := range found {
-			if err := emit(in, out, r, f, alertID(in.Origin, d.Name(), n)); err != nil {
+			if err := emit(out, r, f, alertID(in.Origin, d.Name(), n)); err != nil {
 				return err
 			}
 		}
@@ -90,7 +90,7 @@ func (s *Stage) Handle(_ context.Context, in *client.Record, out *client.Output)
 	return nil
 }
 
-func emit(in *client.Record, out *client.Output, r *reader, f Finding, id string) error {
+func emit(out *client.Output, r *reader, f Finding, id string) error {
 	e := Event{r, 0}
 	of := behind{
 		timestamp: e.String(fieldTimestamp), id: e.String(fieldID), capture: e.String(fieldCapture),
