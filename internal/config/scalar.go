@@ -178,12 +178,11 @@ func (a *Address) UnmarshalText(text []byte) error {
 	if err != nil {
 		return fmt.Errorf("%q has no port, write %s://%s:PORT", text, u.Scheme, u.Host)
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
 		return fmt.Errorf("%q is no port, expected 0 to 65535", port)
-	} else {
-		port = strconv.FormatUint(n, 10)
 	}
-	*a = Address{Scheme: u.Scheme, Host: net.JoinHostPort(host, port)}
+	*a = Address{Scheme: u.Scheme, Host: net.JoinHostPort(host, strconv.FormatUint(n, 10))}
 	return nil
 }
 

@@ -46,7 +46,7 @@ func attachmentChecks() []check {
 			"A page as attachment opens in the browser and passes by every check of links.",
 			"a report or an encrypted-mail service", func(f *facts) string {
 				return f.anyFile(func(a mail.File) string {
-					if f.is("page", a.Extension) && (a.Inline == false || a.Extension != "svg") && a.Name != "" {
+					if f.is("page", a.Extension) && (!a.Inline || a.Extension != "svg") && a.Name != "" {
 						return a.Name
 					}
 					return ""

@@ -3,6 +3,7 @@ package replay
 import (
 	"bufio"
 	"compress/gzip"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -92,7 +93,7 @@ func isCapture(path string) bool {
 // reason drops the path from an error of the file system: the capture is named
 // beside it.
 func reason(err error) string {
-	if p, ok := err.(*fs.PathError); ok {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err.Error()
 	}
 	return err.Error()

@@ -94,7 +94,7 @@ func (r *Replayer) runJob(ctx context.Context, id string) error {
 		return r.finish(id, err)
 	}
 	err = r.work(ctx, cancel, id, rules)
-	if context.Cause(ctx) == errCancelled {
+	if errors.Is(context.Cause(ctx), errCancelled) {
 		return r.finish(id, errCancelled)
 	}
 	return err
@@ -173,7 +173,7 @@ func (r *Replayer) feedCapture(ctx context.Context, id string, i int) error {
 	if !m.Known {
 		var err error
 		if found, err = r.feed(ctx, dir, m); err != nil {
-			if context.Cause(ctx) == errCancelled {
+			if errors.Is(context.Cause(ctx), errCancelled) {
 				err = errors.Join(err, r.abandon(m))
 			}
 			return err

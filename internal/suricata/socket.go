@@ -95,7 +95,7 @@ func (c *Client) exchange(ctx context.Context, request any) (json.RawMessage, er
 	if err := c.conn.SetDeadline(deadline); err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { c.conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if _, err := c.conn.Write(append(line, '\n')); err != nil {
 		return nil, err

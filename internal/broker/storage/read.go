@@ -93,7 +93,7 @@ func (s *segment) lookup(fsys FS, offset int64) cursor {
 	if err != nil {
 		return start // it can be found without
 	}
-	defer x.close()
+	defer x.close() //nolint:errcheck // it was read, not written
 	e, ok := x.before(func(e indexEntry) bool { return s.base+int64(e.rel) > offset })
 	if !ok || int64(e.pos) > s.size.Load() {
 		return start

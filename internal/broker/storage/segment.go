@@ -119,7 +119,7 @@ func (s *segment) loadSealed(fsys FS) bool {
 	if err != nil {
 		return false
 	}
-	defer x.close()
+	defer x.close() //nolint:errcheck // it was read, not written
 	last, ok := x.last()
 	if !ok || int64(last.pos) != size {
 		return false

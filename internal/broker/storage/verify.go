@@ -166,7 +166,7 @@ func (v *verifier) index(path string, base, size int64, places map[int64]int64, 
 		v.problem(path+indexSuffix, 0, "%v: the next start makes it again", err)
 		return base
 	}
-	defer x.close()
+	defer x.close() //nolint:errcheck // it was read, not written
 	end = base
 	for i := range x.count {
 		e, err := x.entry(i)

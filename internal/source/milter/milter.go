@@ -108,7 +108,7 @@ func (s *Source) Run(ctx context.Context) error {
 	if err := server.Shutdown(grace); err != nil {
 		server.Close()
 	}
-	<-served
+	<-served //nolint:errcheck // it says that the server was closed
 	return nil
 }
 

@@ -23,11 +23,10 @@ func lockFolder(dir string) (*os.File, error) {
 		pid, _ := os.ReadFile(path)
 		return nil, errors.Join(fmt.Errorf("the store in %s is in use by process %s: %w", dir, strings.TrimSpace(string(pid)), err), f.Close())
 	}
+	// The lock is what counts; who holds it is written for the next to read, and
+	// a full disk must not keep the store shut.
 	if err := f.Truncate(0); err == nil {
-		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("locking the store: %w", err), f.Close())
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	return f, nil
 }
