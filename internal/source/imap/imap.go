@@ -137,7 +137,7 @@ func (s *Source) connect(ctx context.Context, changed func()) (*imapclient.Clien
 	o := &imapclient.Options{
 		TLSConfig: s.config.TLS,
 		//nolint:staticcheck // the library dials without a context; Cancel is how one ends it
-		Dialer:    &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, Cancel: ctx.Done()},
+		Dialer: &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, Cancel: ctx.Done()},
 		UnilateralDataHandler: &imapclient.UnilateralDataHandler{
 			Mailbox: func(d *imapclient.UnilateralDataMailbox) {
 				if d.NumMessages != nil {
