@@ -176,7 +176,7 @@ func (p *partition) take(most int, mostBytes int64) []*bus.Record {
 // room reports whether more may be put in flight.
 func (p *partition) room() bool {
 	_, bytes, entries := p.tracker.position()
-	return bytes == 0 || (bytes < p.c.share() && entries < p.c.window)
+	return bytes == 0 || (entries < p.c.window && bytes < p.c.flow())
 }
 
 // advance waits until an entry has ended.

@@ -131,7 +131,7 @@ func (c *Client) Run(ctx context.Context) error {
 // out of its compression six to twelve times as large, is held until the last
 // record of its batch is done with, and the next fetch is under way while the
 // one before is handled.
-func maxFetch(inFlight int64) int32 { return int32(min(max(inFlight/32, 64<<10), 2<<20)) }
+func maxFetch(inFlight int64) int32 { return int32(min(max(inFlight/32, 128<<10), 2<<20)) }
 
 // prepare makes sure that the topics are there, however long the log is away.
 func (c *Client) prepare(ctx context.Context) error {
@@ -209,6 +209,23 @@ func (c *Client) share() int64 {
 	}
 	c.mu.Unlock()
 	return max(c.spec.InFlight/int64(max(n, 1)), 256<<10)
+}
+
+// flow is what one partition may have in flight: the bytes in memory, divided
+// among those that have any in flight now. Most often a few of many partitions
+// do, one where all comes from one sensor, and had it no more than its share,
+// it would mostly wait for the log. One alone leaves room for others.
+func (c *Client) flow() int64 {
+	const atLeast = 4
+	c.mu.Lock()
+	n := 0
+	for _, p := range c.partitions {
+		if _, inFlight, _ := p.tracker.position(); inFlight > 0 {
+			n++
+		}
+	}
+	c.mu.Unlock()
+	return max(c.spec.InFlight/int64(max(n, atLeast)), 256<<10)
 }
 
 // held returns the bytes read and not done with, over all partitions.
