@@ -85,7 +85,7 @@ type Status struct {
 
 // Reading and scanning rhythm.
 const (
-	chunk       = 2 << 20 // appended at once: the log makes each durable before the next
+	chunk       = 1 << 20 // appended at once: the log makes each durable before the next
 	pollMin     = 10 * time.Millisecond
 	pollMax     = 40 * time.Millisecond
 	pollFailing = time.Second
