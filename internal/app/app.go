@@ -130,7 +130,7 @@ func Logger(c LogConfig, w io.Writer) *slog.Logger {
 // memoryLimit is what the collector keeps the program's memory under while it
 // can (GOMEMLIMIT overrides it): the store's caches, the records in flight and
 // as much again for what is built of them.
-const memoryLimit = 256 << 20
+const memoryLimit = 224 << 20
 
 // Run starts everything, stays until ctx ends or a part fails, and stops
 // everything in order.

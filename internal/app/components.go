@@ -36,8 +36,8 @@ func (a *App) clientSpecs(view *inbox.Inbox) ([]client.Spec, error) {
 	}
 	alerts := detect.New(detect.Suricata{}, detect.Gap{})
 	specs := []client.Spec{
-		{Name: clientNormalise, Inputs: events.Inputs(), Outputs: events.Outputs(), Stage: events, InFlight: 16 << 20},
-		{Name: clientDetect, Inputs: alerts.Inputs(), Outputs: alerts.Outputs(), Stage: alerts, InFlight: 8 << 20},
+		{Name: clientNormalise, Inputs: events.Inputs(), Outputs: events.Outputs(), Stage: events, InFlight: 8 << 20},
+		{Name: clientDetect, Inputs: alerts.Inputs(), Outputs: alerts.Outputs(), Stage: alerts, InFlight: 4 << 20},
 		{Name: clientInbox, Inputs: inbox.Topics(), Sink: view, InFlight: 4 << 20},
 	}
 	mail, err := a.mailSpecs()
@@ -48,7 +48,7 @@ func (a *App) clientSpecs(view *inbox.Inbox) ([]client.Spec, error) {
 	if a.store != nil {
 		specs = append(specs, client.Spec{
 			Name: clientStore, Inputs: []string{bus.TopicEvents, bus.TopicAlerts, bus.TopicEmailAlert},
-			Sink: storesink.New(a.store), FlushEvery: 5 * time.Second, InFlight: 16 << 20,
+			Sink: storesink.New(a.store), FlushEvery: 5 * time.Second, InFlight: 12 << 20,
 		})
 	}
 	for i := range specs {

@@ -80,7 +80,7 @@ func benchVlogs(ctx context.Context, n int) (f storeFigures, err error) {
 		return f, err
 	}
 	defer os.RemoveAll(dir)
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(256 << 20))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(224 << 20))
 	s, err := vlogs.New(vlogs.Config{Dir: dir, MinFreeBytes: -1}, obs.Scope{})
 	if err != nil {
 		return f, err
