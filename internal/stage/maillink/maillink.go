@@ -57,13 +57,20 @@ type Stage struct {
 	now    func() time.Time
 
 	watching atomic.Bool // whether there is anything to watch for
+	glances  sync.Pool
 
 	mu      sync.Mutex
-	watched map[string][]*message // "host x", "hash x"
+	watched map[string][]*message // by prefixHost or prefixHash and what is watched
 	order   []string              // oldest first
 	known   map[string]*message   // by identity
 	raised  map[string]time.Time  // group → time of the last alert
 }
+
+// Keys of what is watched begin with what it is.
+const (
+	prefixHost = "host "
+	prefixHash = "hash "
+)
 
 // message is what an alert says of a message.
 type message struct {
@@ -87,6 +94,7 @@ func New(c Config, log Log, scope obs.Scope) *Stage {
 	return &Stage{
 		config: c, log: log, scope: scope, ready: make(chan struct{}), now: time.Now,
 		watched: map[string][]*message{}, known: map[string]*message{}, raised: map[string]time.Time{},
+		glances: sync.Pool{New: func() any { return newGlance() }},
 	}
 }
 
@@ -166,14 +174,14 @@ func (s *Stage) watch(value []byte) {
 	s.known[m.identity] = m
 	for _, u := range a.Mail.URLs {
 		if u.Domain != "" && u.Source != mail.URLImage && (s.config.Ignore == nil || !s.config.Ignore(u.Domain)) {
-			s.add("host "+u.Domain, m)
+			s.add(prefixHost+u.Domain, m)
 		}
 	}
 	for _, f := range a.Email.Attachments {
 		if f.File.Size > 0 {
-			s.add("hash "+f.File.Hash.SHA256, m)
-			s.add("hash "+f.File.Hash.SHA1, m)
-			s.add("hash "+f.File.Hash.MD5, m)
+			s.add(prefixHash+f.File.Hash.SHA256, m)
+			s.add(prefixHash+f.File.Hash.SHA1, m)
+			s.add(prefixHash+f.File.Hash.MD5, m)
 		}
 	}
 	if len(a.Mail.URLs)+len(a.Email.Attachments) == 0 {
@@ -236,7 +244,7 @@ func (s *Stage) Handle(ctx context.Context, in *client.Record, out *client.Outpu
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if !s.watching.Load() {
+	if !s.watching.Load() || !s.concerned(in.Value) {
 		return nil
 	}
 	var e networkEvent
@@ -254,17 +262,28 @@ func (s *Stage) Handle(ctx context.Context, in *client.Record, out *client.Outpu
 	return nil
 }
 
+// concerned reports whether the event has anything that is watched.
+func (s *Stage) concerned(value []byte) bool {
+	g := s.glances.Get().(*glance)
+	defer s.glances.Put(g)
+	return g.concerns(value, func(key []byte) bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.watched[string(key)]) > 0
+	})
+}
+
 // keys are what an event may be watched for.
 func (e *networkEvent) keys() []string {
 	var keys []string
 	for _, h := range [...]string{e.DNS.Question.Name, e.TLS.Client.ServerName, e.URL.Domain} {
 		if h != "" {
-			keys = append(keys, "host "+strings.ToLower(strings.TrimSuffix(h, ".")))
+			keys = append(keys, prefixHost+strings.ToLower(strings.TrimSuffix(h, ".")))
 		}
 	}
 	for _, h := range [...]string{"sha256", "sha1", "md5"} {
 		if v := e.File.Hash[h]; v != "" {
-			keys = append(keys, "hash "+strings.ToLower(v))
+			keys = append(keys, prefixHash+strings.ToLower(v))
 		}
 	}
 	return keys
