@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -40,7 +41,7 @@ func (c *passwordCmd) Run(ctx context.Context, g *globals, io streams) error {
 
 func orEOF(err error) error {
 	if err == nil {
-		return fmt.Errorf("it is empty")
+		return errors.New("it is empty")
 	}
 	return err
 }

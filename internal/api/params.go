@@ -27,8 +27,7 @@ func fields(t reflect.Type) []field {
 	if t.Kind() != reflect.Struct {
 		return nil
 	}
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case f.Anonymous && name == "":
@@ -111,7 +110,7 @@ func EncodePath(path string, in any) string {
 }
 
 func text(v reflect.Value) string {
-	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
+	if m, ok := reflect.TypeAssert[encoding.TextMarshaler](v); ok {
 		b, _ := m.MarshalText() // of a time within four-digit years; there is no error then
 		return string(b)
 	}

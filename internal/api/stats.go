@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -69,7 +70,7 @@ func (g *gathering) add(part string, err error, f func(*Stats)) {
 
 func (s *Server) statsOfStore(ctx context.Context, r store.Range, g *gathering) {
 	if s.deps.Store == nil {
-		g.add("store", fmt.Errorf("it does not run"), nil)
+		g.add("store", errors.New("it does not run"), nil)
 		return
 	}
 	events, err := limited(ctx, s.queries, func(ctx context.Context) ([]store.Bucket, error) {

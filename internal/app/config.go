@@ -227,10 +227,8 @@ func (c SASLConfig) Validate() error {
 }
 
 func oneOf(field, value string, allowed ...string) error {
-	for _, a := range allowed {
-		if value == a {
-			return nil
-		}
+	if slices.Contains(allowed, value) {
+		return nil
 	}
 	return config.Fieldf(field, "%q is none of %q", value, allowed)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"time"
 )
 
@@ -79,8 +80,7 @@ const stopTimeout = 60 * time.Second
 // stop ends every part, last started first, and returns what they said.
 func (l *lifecycle) stop() error {
 	var errs []error
-	for i := len(l.parts) - 1; i >= 0; i-- {
-		p := l.parts[i]
+	for _, p := range slices.Backward(l.parts) {
 		p.stop()
 		select {
 		case err := <-p.done:

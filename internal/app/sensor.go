@@ -122,7 +122,7 @@ func (a *App) startWatching() (err error) {
 		a.watchers = append(a.watchers, watcher{filepath.Base(eve), "suricata eve file", f.Status})
 	}
 	s := a.rules.Status()
-	a.info.Rules = fmt.Sprintf("%d", s.Enabled)
+	a.info.Rules = strconv.Itoa(s.Enabled)
 	if s.Starter {
 		a.info.Rules += ", the starter set; Emerging Threats Open is fetched when it can be reached"
 	}

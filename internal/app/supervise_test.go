@@ -83,7 +83,7 @@ func TestWorkerIsAskedToStop(t *testing.T) {
 	started := filepath.Join(dir, "started")
 	go func() {
 		defer cancel()
-		for i := 0; i < 10_000; i++ {
+		for range 10_000 {
 			if _, err := os.Stat(started); err == nil {
 				return
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -144,7 +145,7 @@ func checkEach(t *testing.T, got []*kgo.Record, n int) {
 		seen[string(r.Key)]++
 	}
 	for i := range n {
-		if k := fmt.Sprint(i); seen[k] != 1 {
+		if k := strconv.Itoa(i); seen[k] != 1 {
 			t.Fatalf("record %d was read %d times", i, seen[k])
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -215,9 +216,7 @@ func (w *world) checkCommits(admin *kgo.Client) {
 	w.t.Helper()
 	w.mu.Lock()
 	want := map[int32]int64{}
-	for p, o := range w.committed {
-		want[p] = o
-	}
+	maps.Copy(want, w.committed)
 	w.mu.Unlock()
 	got, err := kadm.NewClient(admin).FetchOffsets(w.t.Context(), "g")
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -111,7 +112,7 @@ func appendSome(ctx context.Context, b *bus.Bus, i int) error {
 func TestTailShowsTheLastAndFollows(t *testing.T) {
 	b := bustest.Open(t)
 	for i := range 5 {
-		if err := b.Append(t.Context(), record(bus.TopicDeadState, "k", fmt.Sprint(i), "")); err != nil {
+		if err := b.Append(t.Context(), record(bus.TopicDeadState, "k", strconv.Itoa(i), "")); err != nil {
 			t.Fatal(err)
 		}
 	}

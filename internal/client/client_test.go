@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -78,7 +79,7 @@ func send(t testing.TB, b *bus.Bus, n int) {
 	t.Helper()
 	var records []*bus.Record
 	for i := range n {
-		records = append(records, &bus.Record{Topic: in, Key: []byte(fmt.Sprint("k", i%10)), Value: []byte(fmt.Sprint(i))})
+		records = append(records, &bus.Record{Topic: in, Key: []byte(fmt.Sprint("k", i%10)), Value: []byte(strconv.Itoa(i))})
 	}
 	if err := b.Append(t.Context(), records...); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -106,7 +107,7 @@ func TestTheRecordOfThreeDeathsIsGivenUpAndNoOther(t *testing.T) {
 			b := openLog(t)
 			var records []*bus.Record
 			for i := range 1000 { // several partitions, the killer in the midst of one
-				v := fmt.Sprint(i)
+				v := strconv.Itoa(i)
 				if i == 500 {
 					v = "killer"
 				}
@@ -139,7 +140,7 @@ func TestTheRecordOfThreeDeathsIsGivenUpAndNoOther(t *testing.T) {
 				}
 				for p, offset := range at {
 					if p.Topic == in {
-						total[fmt.Sprint(p.Partition)] = offset
+						total[strconv.Itoa(int(p.Partition))] = offset
 					}
 				}
 				sum := int64(0)

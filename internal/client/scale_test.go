@@ -2,8 +2,8 @@ package client_test
 
 import (
 	"context"
-	"fmt"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -70,7 +70,7 @@ func slowCalls(t *testing.T, members, inFlight int, slow bool) float64 {
 	}}
 	var batch []*bus.Record
 	for i := range records {
-		batch = append(batch, &bus.Record{Topic: bus.TopicEmail, Key: []byte(fmt.Sprint(i)), Value: []byte("x")})
+		batch = append(batch, &bus.Record{Topic: bus.TopicEmail, Key: []byte(strconv.Itoa(i)), Value: []byte("x")})
 	}
 	if err := b.Append(t.Context(), batch...); err != nil {
 		t.Fatal(err)

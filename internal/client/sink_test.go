@@ -3,7 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -230,8 +230,8 @@ func TestAViewBeginsWhereItsDataEndsAndAgainWhenItIsNew(t *testing.T) {
 	drain(t, rt, "view")
 	end()
 	for i := range 100 {
-		if want := 1 + (149-i)/100; i < 50 && v.seen[fmt.Sprint(i)] != 2 || i >= 50 && v.seen[fmt.Sprint(i)] != 1 {
-			t.Fatalf("record %d seen %d times, want %d", i, v.seen[fmt.Sprint(i)], want)
+		if want := 1 + (149-i)/100; i < 50 && v.seen[strconv.Itoa(i)] != 2 || i >= 50 && v.seen[strconv.Itoa(i)] != 1 {
+			t.Fatalf("record %d seen %d times, want %d", i, v.seen[strconv.Itoa(i)], want)
 		}
 	}
 	fresh := &view{next: map[bus.Partition]int64{}, seen: map[string]int{}}

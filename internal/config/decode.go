@@ -78,7 +78,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
 		return // "key:" alone keeps the default
 	}
-	if t, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if t, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		if d.scalar(n, path, "a single value") {
 			if err := t.UnmarshalText([]byte(n.Value)); err != nil {
 				d.fail(n, "%s: %v", path, err)
@@ -210,7 +210,7 @@ func (d *decoder) field(key, val *yaml.Node, v reflect.Value, path string) {
 }
 
 func (d *decoder) validate(n *yaml.Node, v reflect.Value, path string) {
-	val, ok := v.Addr().Interface().(interface{ Validate() error })
+	val, ok := reflect.TypeAssert[interface{ Validate() error }](v.Addr())
 	if !ok {
 		return
 	}

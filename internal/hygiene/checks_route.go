@@ -119,7 +119,7 @@ func contextChecks() []check {
 			if i < 0 || f.doc.Mail.From.Domain == "" || sameSite(strings.ToLower(env[i+1:]), f.doc.Mail.From.Domain) {
 				return ""
 			}
-			return fmt.Sprintf("bounces go to %s", env[i+1:])
+			return "bounces go to " + env[i+1:]
 		}},
 	}
 }

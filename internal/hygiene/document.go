@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -116,7 +117,7 @@ func AlertOf(doc *mail.Document, v Verdict, k Keep) (Output, error) {
 	if len(counted) > 0 {
 		top = counted[0].Name
 	}
-	d.Rule = &rule{Name: top, Ruleset: "decoder-hygiene", Version: fmt.Sprint(Version)}
+	d.Rule = &rule{Name: top, Ruleset: "decoder-hygiene", Version: strconv.Itoa(Version)}
 	d.Decoder.Alert = &alertFields{
 		Group: doc.Mail.Identity, Kind: "mail", Severity: severity, Score: v.Score, Title: d.Message,
 		Revision: v.Revision, Events: events, Checks: counted,

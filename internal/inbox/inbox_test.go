@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -289,7 +290,7 @@ func TestResentAlertCountsAtItsFirstPosition(t *testing.T) {
 	l := newLog()
 	v := view(t, l)
 	for i := range 3 {
-		l.add(0, alertRecord(spec{id: fmt.Sprint(i), group: "g"}))
+		l.add(0, alertRecord(spec{id: strconv.Itoa(i), group: "g"}))
 	}
 	l.feedAll(t, v)
 	r := alertRecord(spec{id: "again", group: "g"})

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 )
 
@@ -91,7 +92,7 @@ func (f Filter) conditions() (byState, all where, filtered bool) {
 	default:
 		all.add("capture = ?", f.Capture)
 	}
-	for _, word := range strings.Fields(strings.ToLower(short(f.Text))) {
+	for word := range strings.FieldsSeq(strings.ToLower(short(f.Text))) {
 		all.add("instr(words, ?) > 0", word)
 	}
 	if !f.From.IsZero() {
@@ -159,15 +160,15 @@ func number(n json.Number) any {
 func (r *row) value(column string) json.Number {
 	switch column {
 	case "first":
-		return json.Number(fmt.Sprint(r.first))
+		return json.Number(strconv.FormatInt(r.first, 10))
 	case "severity":
-		return json.Number(fmt.Sprint(r.severity))
+		return json.Number(strconv.Itoa(r.severity))
 	case "score":
 		return json.Number(fmt.Sprint(r.score))
 	case "count":
-		return json.Number(fmt.Sprint(r.count))
+		return json.Number(strconv.FormatInt(r.count, 10))
 	}
-	return json.Number(fmt.Sprint(r.last))
+	return json.Number(strconv.FormatInt(r.last, 10))
 }
 
 func (v *Inbox) hidden(ctx context.Context, byState, all where) (uint64, error) {

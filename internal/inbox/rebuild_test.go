@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -128,7 +129,7 @@ func TestRebuildGivesTheSameView(t *testing.T) {
 	}
 	shown := 0
 	for seed := range stories {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			s := &story{T: t, rnd: rand.New(rand.NewPCG(seed, 1)), log: newLog(), dir: t.TempDir()}
 			s.v, s.db = open(t, s.dir, s.log)
 			defer func() { _ = s.db.Close() }()

@@ -485,7 +485,7 @@ func isHex(s string, n int) bool {
 	if len(s) != n {
 		return false
 	}
-	for i := 0; i < n; i++ {
+	for i := range n {
 		c := s[i] | 0x20
 		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f') {
 			return false

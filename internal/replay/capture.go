@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -220,10 +222,8 @@ func scanPcapng(r *bufio.Reader, s *shape) error {
 }
 
 func (s *shape) addLink(t uint32) {
-	for _, known := range s.LinkTypes {
-		if known == t {
-			return
-		}
+	if slices.Contains(s.LinkTypes, t) {
+		return
 	}
 	if len(s.LinkTypes) < 16 {
 		s.LinkTypes = append(s.LinkTypes, t)
@@ -270,7 +270,7 @@ next:
 			}
 			continue next
 		}
-		out = append(out, fmt.Sprint(t))
+		out = append(out, strconv.FormatUint(uint64(t), 10))
 	}
 	return out
 }

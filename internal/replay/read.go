@@ -183,7 +183,7 @@ func incomplete(s shape, read int64, complaints []string) string {
 // engineRead gives the capture to a warm worker, and to a second one when the
 // first crashes on it.
 func (r *Replayer) engineRead(ctx context.Context, id, path, run string, rules suricata.RuleSet) (complaints []string, err error) {
-	for attempt := 0; attempt < 2; attempt++ {
+	for attempt := range 2 {
 		var w *suricata.Worker
 		w, err = r.workers.get(ctx, rules)
 		if err != nil {

@@ -198,7 +198,7 @@ func (s *Set) listed(name string) map[int]bool {
 	if err != nil {
 		return out
 	}
-	for _, l := range strings.Split(string(b), "\n") {
+	for l := range strings.SplitSeq(string(b), "\n") {
 		if id := listedID(l); id > 0 {
 			out[id] = true
 		}

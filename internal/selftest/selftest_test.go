@@ -62,7 +62,7 @@ func TestTheExchangeAlertsAndItsChecksumsAreRight(t *testing.T) {
 		t.Fatal(err)
 	}
 	alerts := 0
-	for _, line := range strings.Split(string(eve), "\n") {
+	for line := range strings.SplitSeq(string(eve), "\n") {
 		if strings.Contains(line, `"event_type":"alert"`) && strings.Contains(line, `"signature_id":1900000`) {
 			alerts++
 		}

@@ -67,7 +67,7 @@ func TestTheEngineTakesTheGeneratedConfiguration(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		for _, line := range strings.Split(out, "\n") {
+		for line := range strings.SplitSeq(out, "\n") {
 			if errorLine(line) != "" || strings.HasPrefix(line, "Warning:") && name != "no rules" {
 				t.Errorf("%s: %s", name, line)
 			}

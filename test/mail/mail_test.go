@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -72,9 +73,9 @@ func letter(n int) string {
 		body += strings.Repeat("x", 900) + "\r\n\r\n\r\n"
 	case 3:
 		subject = fmt.Sprintf("Subject: =?utf-8?Q?=C3=84pfel_%d?=\r\n", n)
-		body = "--b\r\nContent-Type: text/html\r\n\r\n<a href=\"http://host" + fmt.Sprint(n) + ".example/\">x</a>\r\n--b--\r\n"
+		body = "--b\r\nContent-Type: text/html\r\n\r\n<a href=\"http://host" + strconv.Itoa(n) + ".example/\">x</a>\r\n--b--\r\n"
 	case 4:
-		body = fmt.Sprintf("%d", n) + "\r\n"
+		body = strconv.Itoa(n) + "\r\n"
 	}
 	media := ""
 	if n%5 == 3 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -173,7 +174,7 @@ func (fakeReplays) Submit(_ context.Context, r api.ReplayRequest) (api.Replay, e
 
 func (fakeReplays) Watch(_ context.Context, id string, wait bool, emit func(api.ReplayUpdate) error) error {
 	for n := range 3 {
-		u := api.ReplayUpdate{Replay: api.Replay{ID: id, Done: n, Searchable: wait}, Capture: &api.Capture{Capture: fmt.Sprint(n), Alerts: map[string]uint64{"2100498": 1}}}
+		u := api.ReplayUpdate{Replay: api.Replay{ID: id, Done: n, Searchable: wait}, Capture: &api.Capture{Capture: strconv.Itoa(n), Alerts: map[string]uint64{"2100498": 1}}}
 		if err := emit(u); err != nil {
 			return err
 		}

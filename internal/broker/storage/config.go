@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -153,7 +154,7 @@ func (c *Config) rules() batchRules {
 func setInt(dst *int64, v string, lo, hi int64) error {
 	n, err := strconv.ParseInt(v, 10, 64)
 	if err != nil {
-		return fmt.Errorf("not a whole number")
+		return errors.New("not a whole number")
 	}
 	if n < lo || n > hi {
 		return fmt.Errorf("not between %d and %d", lo, hi)
@@ -194,7 +195,7 @@ func setPolicy(c *Config, v string) error {
 		case "compact":
 			c.Compact = true
 		default:
-			return fmt.Errorf("not of delete, compact")
+			return errors.New("not of delete, compact")
 		}
 	}
 	return nil

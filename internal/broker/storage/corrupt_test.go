@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,7 +20,7 @@ func TestFlippedByteHurtsOneBatchAndAReadOverItSaysSo(t *testing.T) {
 		s := open(t, fsys)
 		p := s.topic("t", 1, ConfigSegmentBytes, "32768").Partition(0)
 		for i := range batches {
-			mustAppend(t, p, batch(fmt.Sprint(i), perBatch, rnd.IntN(400)))
+			mustAppend(t, p, batch(strconv.Itoa(i), perBatch, rnd.IntN(400)))
 		}
 		s.stop()
 
@@ -90,7 +91,7 @@ func TestAnyBytesOnTheDiskAreSurvived(t *testing.T) {
 		s := open(t, fsys)
 		p := s.topic("t", 1, ConfigSegmentBytes, "16384").Partition(0)
 		for i := range 60 {
-			mustAppend(t, p, batch(fmt.Sprint(i), 3, rnd.IntN(3000)))
+			mustAppend(t, p, batch(strconv.Itoa(i), 3, rnd.IntN(3000)))
 			if i == 40 {
 				if err := s.checkpoint(); err != nil {
 					t.Fatal(err)

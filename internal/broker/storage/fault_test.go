@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -29,7 +30,7 @@ func failOn(op, part string, err error) func(string, string) error {
 
 func TestFailedSyncIsNotAcknowledgedAndTheRetryIsAppendedOnce(t *testing.T) {
 	for _, size := range []int{100, 5000} { // by the journal, by the segment
-		t.Run(fmt.Sprint(size), func(t *testing.T) {
+		t.Run(strconv.Itoa(size), func(t *testing.T) {
 			fsys := newCrashFS(1)
 			s := open(t, fsys)
 			p := s.topic("t", 2).Partition(0)
@@ -132,7 +133,7 @@ func TestFreeDiskGuardRefusesBeforeTheDiskIsFull(t *testing.T) {
 // partitions come back, and the power fail in the end.
 func TestFaultsAtRandomLoseNothing(t *testing.T) {
 	for seed := range long(40) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(strconv.Itoa(seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(uint64(seed), 3))
 			tr := &truth{acked: map[string]map[int64]string{}, sent: map[string]bool{}}
 			fsys := newCrashFS(uint64(seed))

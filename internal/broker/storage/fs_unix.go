@@ -16,7 +16,7 @@ func (OS) Free(name string) (uint64, error) {
 	if err := syscall.Statfs(name, &st); err != nil {
 		return 0, err
 	}
-	return uint64(st.Bavail) * uint64(st.Bsize), nil
+	return uint64(st.Bavail) * uint64(st.Bsize), nil //nolint:unconvert // their types differ between systems
 }
 
 // Lock implements [FS] by an flock on a file in the folder.

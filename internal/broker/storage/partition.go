@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -204,7 +205,7 @@ func (p *Partition) roll() error {
 	}
 	p.active = s
 	old := *p.segments.Load()
-	segs := append(old[:len(old):len(old)], s)
+	segs := append(slices.Clip(old), s)
 	p.segments.Store(&segs)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 )
@@ -29,7 +30,7 @@ type truth struct {
 // and again on the same log, with any part of what was not synced surviving.
 func TestPowerLossKeepsWhatWasAcknowledged(t *testing.T) {
 	for seed := range long(60) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { powerLoss(t, uint64(seed)) })
+		t.Run(strconv.Itoa(seed), func(t *testing.T) { powerLoss(t, uint64(seed)) })
 	}
 }
 
@@ -104,7 +105,7 @@ func (tr *truth) append(p *Partition, name string, size int) bool {
 	}
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	key := fmt.Sprint(p.dir)
+	key := p.dir
 	if tr.acked[key] == nil {
 		tr.acked[key] = map[int64]string{}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -13,7 +14,7 @@ import (
 func fillTopic(t *testing.T, p *Partition, n int) {
 	t.Helper()
 	for i := range n {
-		mustAppend(t, p, batch(fmt.Sprint(i), 1, 4000))
+		mustAppend(t, p, batch(strconv.Itoa(i), 1, 4000))
 	}
 }
 

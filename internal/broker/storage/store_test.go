@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -269,7 +270,7 @@ func TestRetryAfterACrashIsNotAppendedTwice(t *testing.T) {
 		s := open(t, fsys)
 		p := s.topic("t", 1).Partition(0)
 		for i := range int32(4) {
-			mustAppend(t, p, from(batch(fmt.Sprint(i), 2, 100+int(seed)*300), 7, 0, 2*i))
+			mustAppend(t, p, from(batch(strconv.Itoa(int(i)), 2, 100+int(seed)*300), 7, 0, 2*i))
 			if i == 1 {
 				if err := s.checkpoint(); err != nil {
 					t.Fatal(err)
@@ -281,7 +282,7 @@ func TestRetryAfterACrashIsNotAppendedTwice(t *testing.T) {
 		s = open(t, fsys)
 		p = s.Topic("t").Partition(0)
 		for i := range int32(4) {
-			base := mustAppend(t, p, from(batch(fmt.Sprint(i), 2, 100+int(seed)*300), 7, 0, 2*i))
+			base := mustAppend(t, p, from(batch(strconv.Itoa(int(i)), 2, 100+int(seed)*300), 7, 0, 2*i))
 			if base != int64(2*i) {
 				t.Fatalf("seed %d: retry of batch %d got offset %d", seed, i, base)
 			}
@@ -308,7 +309,7 @@ func TestDeletedRecordsStayDeleted(t *testing.T) {
 	s := open(t, fsys)
 	p := s.topic("t", 1).Partition(0)
 	for i := range 5 {
-		mustAppend(t, p, batch(fmt.Sprint(i), 2, 10))
+		mustAppend(t, p, batch(strconv.Itoa(i), 2, 10))
 	}
 	if low, err := p.DeleteBefore(5); err != nil || low != 5 {
 		t.Fatalf("deleting: %d, %v", low, err)

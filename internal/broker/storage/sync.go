@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -68,7 +69,7 @@ func (p *Partition) flush(full bool) error {
 	sn := snapshot{
 		at:       mark{offset: p.next, segment: p.active.base, pos: p.active.size.Load()},
 		active:   p.active,
-		sealed:   p.sealed[:len(p.sealed):len(p.sealed)],
+		sealed:   slices.Clip(p.sealed),
 		dirEntry: p.dirEntry,
 		start:    p.start.Load(),
 	}

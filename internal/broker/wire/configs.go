@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -104,7 +105,7 @@ func incrementalAlterConfigs(r request, req *kmsg.IncrementalAlterConfigsRequest
 
 func (r request) alter(kind kmsg.ConfigResourceType, name string, dryRun bool, change func(map[string]string) error) (int16, error) {
 	if kind != kmsg.ConfigResourceTypeTopic {
-		return code.InvalidRequest, fmt.Errorf("only topics have a configuration")
+		return code.InvalidRequest, errors.New("only topics have a configuration")
 	}
 	err := r.server.store.SetConfig(name, dryRun, change)
 	return errorCode(err), err

@@ -5,6 +5,7 @@ package dead
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
 
@@ -139,8 +140,8 @@ func Read(r *bus.Record) Letter {
 // border returns the index of the last header of that key, or the number of
 // headers.
 func border(r *bus.Record, key string) int {
-	for i := len(r.Headers) - 1; i >= 0; i-- {
-		if r.Headers[i].Key == key {
+	for i, h := range slices.Backward(r.Headers) {
+		if h.Key == key {
 			return i
 		}
 	}

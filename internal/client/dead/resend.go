@@ -2,6 +2,7 @@ package dead
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,7 +50,7 @@ func Address(l Letter, by string) *bus.Record {
 	add(headerResendTime, strconv.FormatInt(l.Record.Timestamp.UnixMilli(), 10))
 	add(headerResendBy, by)
 	add(headerResendLetter, l.At.String())
-	add(HeaderHistory, history(append(l.History[:len(l.History):len(l.History)], l.Failure)))
+	add(HeaderHistory, history(append(slices.Clip(l.History), l.Failure)))
 	if l.EditedFrom != "" {
 		add(HeaderEditedFrom, l.EditedFrom)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -54,7 +55,7 @@ func TestARerunFindsWhatIsNewAndGoneAndTouchesNothingLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 100 {
-		if err := b.Append(t.Context(), &bus.Record{Topic: bus.TopicEvents, Key: []byte(fmt.Sprint(i % 7)), Value: []byte(fmt.Sprint(i))}); err != nil {
+		if err := b.Append(t.Context(), &bus.Record{Topic: bus.TopicEvents, Key: []byte(strconv.Itoa(i % 7)), Value: []byte(strconv.Itoa(i))}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -6,6 +6,7 @@ package sinktest
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -105,7 +106,7 @@ func id(i int) string { return event.ID(fmt.Sprint("sinktest:", i), event.KindEv
 
 func (c Case) record(i int, value string) *bus.Record {
 	return &bus.Record{
-		Topic: c.Input, Key: []byte(fmt.Sprint(i % 7)), Value: []byte(value),
+		Topic: c.Input, Key: []byte(strconv.Itoa(i % 7)), Value: []byte(value),
 		Headers: []bus.Header{
 			{Key: event.HeaderOrigin, Value: []byte(fmt.Sprint("sinktest:", i))},
 			{Key: event.HeaderID, Value: []byte(id(i))},

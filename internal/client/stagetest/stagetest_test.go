@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/decodersring/decoder/internal/bus"
@@ -34,7 +35,7 @@ func TestAStageThatKeepsTheContractPasses(t *testing.T) {
 		Bad: []stagetest.Record{{Value: "{"}, {Value: ""}},
 	}
 	for i := range 200 {
-		c.Good = append(c.Good, stagetest.Record{Key: fmt.Sprint(i % 5), Value: fmt.Sprintf(`{ "n": %d }`, i)})
+		c.Good = append(c.Good, stagetest.Record{Key: strconv.Itoa(i % 5), Value: fmt.Sprintf(`{ "n": %d }`, i)})
 	}
 	stagetest.Check(t, c)
 }

@@ -43,8 +43,8 @@ func (h header) all(name string) []string {
 // begin a message.
 func cutMboxLine(raw []byte) []byte {
 	if bytes.HasPrefix(raw, []byte("From ")) || bytes.HasPrefix(raw, []byte(">From ")) {
-		if i := bytes.IndexByte(raw, '\n'); i >= 0 {
-			return raw[i+1:]
+		if _, after, ok := bytes.Cut(raw, []byte{'\n'}); ok {
+			return after
 		}
 	}
 	return raw

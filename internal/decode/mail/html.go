@@ -77,7 +77,7 @@ type attrs struct {
 
 func readAttrs(z *html.Tokenizer) attrs {
 	var a attrs
-	for n := 0; n < 200; n++ {
+	for range 200 {
 		k, v, more := z.TagAttr()
 		switch string(k) {
 		case "href":

@@ -39,7 +39,7 @@ func decodeTransfer(b []byte, encoding string, report func(string)) []byte {
 func decodeBase64(b []byte, report func(string)) []byte {
 	clean := make([]byte, 0, len(b))
 	odd := false
-	for i := 0; i < len(b); i++ {
+	for i := range b {
 		switch c := b[i]; {
 		case base64Alphabet[c]:
 			clean = append(clean, c)

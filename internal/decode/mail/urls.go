@@ -28,11 +28,11 @@ const (
 // links. The registered domain is left to the caller.
 func newURL(raw, text, source string) (URL, bool) {
 	s := cleanURL(raw)
-	i := strings.IndexByte(s, ':')
-	if i < 0 {
+	scheme, rest, ok := strings.Cut(s, ":")
+	if !ok {
 		return URL{}, false
 	}
-	scheme := strings.ToLower(s[:i])
+	scheme = strings.ToLower(scheme)
 	switch scheme {
 	case "http", "https", "ftp":
 	case "data", "javascript", "file":
@@ -40,7 +40,7 @@ func newURL(raw, text, source string) (URL, bool) {
 	default:
 		return URL{}, false
 	}
-	host := hostOf(s[i+1:])
+	host := hostOf(rest)
 	if host == "" {
 		return URL{}, false
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"mime"
 	"path"
+	"slices"
 	"strings"
 	"time"
 )
@@ -225,7 +226,7 @@ func trimLineEnd(b []byte) []byte {
 	if n := len(b); n > 0 && b[n-1] == '\r' {
 		b = b[:n-1]
 	}
-	return b[:len(b):len(b)]
+	return slices.Clip(b)
 }
 
 // message handles an attached message: it is an attachment, and what it

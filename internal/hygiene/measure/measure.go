@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -180,7 +181,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		fmt.Fprintln(t)
 	}
 	for _, x := range r.Checks {
-		row(x, fmt.Sprint(x.Points))
+		row(x, strconv.Itoa(x.Points))
 	}
 	row(r.BadRow, "")
 	row(r.Suspect, "")

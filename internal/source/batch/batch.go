@@ -5,6 +5,7 @@ package batch
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -157,5 +158,5 @@ func appendHalves(ctx context.Context, to bus.Appender, scope obs.Scope, compone
 	if err != nil {
 		return nil, err
 	}
-	return append(first[:len(first):len(first)], second...), nil
+	return append(slices.Clip(first), second...), nil
 }

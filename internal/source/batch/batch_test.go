@@ -168,7 +168,7 @@ func FuzzLines(f *testing.F) {
 	f.Add([]byte("no end"), uint8(0))
 	f.Fuzz(func(t *testing.T, text []byte, piece uint8) {
 		var want []string
-		for _, l := range bytes.Split(text, []byte("\n")) {
+		for l := range bytes.SplitSeq(text, []byte("\n")) {
 			l = bytes.TrimSuffix(l, []byte("\r"))
 			if len(l) > 0 {
 				want = append(want, string(l))

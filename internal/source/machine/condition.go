@@ -97,12 +97,12 @@ func clientCondition(s client.Status, now time.Time, patience time.Duration) con
 	}
 	switch s.Kind {
 	case client.PhaseStuck:
-		c.level, c.title = high, fmt.Sprintf("%s hangs in a call that does not return", s.Client)
+		c.level, c.title = high, s.Client+" hangs in a call that does not return"
 		c.benign = "The call is known to take so long."
 	case client.PhaseOutage, client.PhaseFlush:
-		c.level, c.title = medium, fmt.Sprintf("%s is paused: its other side does not answer", s.Client)
+		c.level, c.title = medium, s.Client+" is paused: its other side does not answer"
 	case client.PhaseLog:
-		c.level, c.title = high, fmt.Sprintf("%s waits for the log", s.Client)
+		c.level, c.title = high, s.Client+" waits for the log"
 	}
 	if c.level != fine && s.Lag > 0 {
 		c.evidence = fmt.Sprintf("%s; %d records behind", s.Reason, s.Lag)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ func TestMaildirIsReadOnceOverRestartsMovesAndOutages(t *testing.T) {
 		}
 	}
 	deliver := func(n int) {
-		tmp := filepath.Join(dir, "tmp", fmt.Sprint(n))
+		tmp := filepath.Join(dir, "tmp", strconv.Itoa(n))
 		if err := os.WriteFile(tmp, text(n), 0o600); err != nil {
 			t.Fatal(err)
 		}

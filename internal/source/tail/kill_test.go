@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -68,9 +69,9 @@ func (l *fileLog) records() (out [][2]string, err error) {
 
 func (l *fileLog) LastOrigin(_ context.Context, _, _, prefix string) (string, error) {
 	all, err := l.records()
-	for i := len(all) - 1; i >= 0; i-- {
-		if strings.HasPrefix(all[i][0], prefix) {
-			return all[i][0], err
+	for _, a := range slices.Backward(all) {
+		if strings.HasPrefix(a[0], prefix) {
+			return a[0], err
 		}
 	}
 	return "", err

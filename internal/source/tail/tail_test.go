@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -62,9 +63,9 @@ func (l *fakeLog) Append(ctx context.Context, rs ...*bus.Record) error {
 func (l *fakeLog) LastOrigin(_ context.Context, _, _, prefix string) (string, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := len(l.order) - 1; i >= 0; i-- {
-		if strings.HasPrefix(l.order[i], prefix) {
-			return l.order[i], nil
+	for _, v := range slices.Backward(l.order) {
+		if strings.HasPrefix(v, prefix) {
+			return v, nil
 		}
 	}
 	return "", nil

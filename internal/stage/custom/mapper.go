@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/expr-lang/expr/vm"
@@ -62,9 +63,7 @@ func emit(out *client.Output, in *client.Record, stage, topic string, key []byte
 	id := event.ID(base, stage, i)
 	if own, is := document["event"].(map[string]any); is {
 		with := make(map[string]any, len(own)+1) // the input's map may be shared
-		for k, v := range own {
-			with[k] = v
-		}
+		maps.Copy(with, own)
 		with["id"] = id
 		document = merged(document, "event", with)
 	}
@@ -93,9 +92,7 @@ func timeOf(in *client.Record, document map[string]any) string {
 // merged returns a copy of the object with one field set.
 func merged(object map[string]any, field string, value any) map[string]any {
 	with := make(map[string]any, len(object)+1)
-	for k, v := range object {
-		with[k] = v
-	}
+	maps.Copy(with, object)
 	with[field] = value
 	return with
 }

@@ -2,7 +2,6 @@ package detect
 
 import (
 	"bytes"
-	"fmt"
 	"strings"
 )
 
@@ -158,7 +157,7 @@ func suricataBadges(e Event) []string {
 // short cuts what a rule's author wrote to what fits a badge.
 func short(s string) string {
 	if r := []rune(s); len(r) > 32 {
-		return fmt.Sprintf("%s…", string(r[:31]))
+		return string(r[:31]) + "…"
 	}
 	return s
 }

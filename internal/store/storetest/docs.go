@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,7 +41,7 @@ func generate(n int) []store.Doc {
 				id, pick("www", "Mail", "ns1", "x"), pick("example.com", "EXAMPLE.org", "example.com.evil.net"), r.IntN(9), r.IntN(300), r.IntN(5))
 		case 1:
 			body = fmt.Sprintf(`"event":{"id":"%s","module":"suricata","dataset":"suricata.alert","category":["network","intrusion_detection"],"severity":%d},"rule":{"name":"%s %s","id":"%d"},"suricata":{"eve":{"flow_id":%d}}`,
-				id, 1+r.IntN(4), pick("ET TROJAN", "ET MALWARE", "GPL ATTACK_RESPONSE"), pick("id check returned root", "EternalBlue probe", "Trojan beacon", "rare-word-"+fmt.Sprint(r.IntN(500))), 2100000+r.IntN(20), r.Uint64())
+				id, 1+r.IntN(4), pick("ET TROJAN", "ET MALWARE", "GPL ATTACK_RESPONSE"), pick("id check returned root", "EternalBlue probe", "Trojan beacon", "rare-word-"+strconv.Itoa(r.IntN(500))), 2100000+r.IntN(20), r.Uint64())
 		default:
 			body = fmt.Sprintf(`"event":{"id":"%s","module":"osquery","dataset":"osquery.result"},"process":{"executable":"C:\\Windows\\%s.exe","pid":%d,"args":["-c","say \"%s\""]},"host":{"name":"%s"},"file":{"size":%d.5},"ok":%v`,
 				id, pick("cmd", "Explorer", `System32\\svchost`), r.IntN(9000), pick("hi", "Hello World"), pick("ALPHA", "beta-1", "größe"), r.IntN(100), r.IntN(2) == 0)

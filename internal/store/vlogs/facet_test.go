@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -58,7 +59,7 @@ func TestFacetsOfManyValuesAreExactOrRefused(t *testing.T) {
 	var docs []store.Doc
 	base := time.Now().Add(-time.Hour)
 	for i := range 150_000 {
-		d := simpleDoc(fmt.Sprint(i), base.Add(time.Duration(i)*time.Microsecond), false)
+		d := simpleDoc(strconv.Itoa(i), base.Add(time.Duration(i)*time.Microsecond), false)
 		host := fmt.Sprintf("host-%d", i)
 		if i%50 == 0 {
 			host = fmt.Sprintf("often-%d", i%150)

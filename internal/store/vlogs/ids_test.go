@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -64,7 +65,7 @@ func TestSpansAreCutAndForgottenAndStillKnown(t *testing.T) {
 	at := func(i int) time.Time { return base.Add(time.Duration(i) * 40 * time.Millisecond) }
 	const n = spanIDs * 3
 	for i := range n { // one day, then some of its hours, overflow
-		if !f.add(t, at(i), fmt.Sprint(i)) {
+		if !f.add(t, at(i), strconv.Itoa(i)) {
 			t.Fatalf("%d is not new", i)
 		}
 		if i%50_000 == 0 {
@@ -78,7 +79,7 @@ func TestSpansAreCutAndForgottenAndStillKnown(t *testing.T) {
 		}
 	}
 	for i := 0; i < n; i += 101 {
-		if f.add(t, at(i), fmt.Sprint(i)) {
+		if f.add(t, at(i), strconv.Itoa(i)) {
 			t.Fatalf("%d is taken for new", i)
 		}
 	}
@@ -98,11 +99,11 @@ func TestManyIDsOfOneSecondAreKnown(t *testing.T) {
 	f := newStoredFake()
 	at := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i := range 2 * spanIDs {
-		f.add(t, at, fmt.Sprint(i))
+		f.add(t, at, strconv.Itoa(i))
 	}
 	f.flush()
 	for i := range 2 * spanIDs {
-		if f.add(t, at, fmt.Sprint(i)) {
+		if f.add(t, at, strconv.Itoa(i)) {
 			t.Fatalf("%d is taken for new", i)
 		}
 	}

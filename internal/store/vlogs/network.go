@@ -3,6 +3,7 @@ package vlogs
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -25,13 +26,13 @@ func ip4Regexp(p netip.Prefix) string {
 	for i, octet := range p.Addr().As4() {
 		switch bits := p.Bits() - 8*i; {
 		case bits >= 8:
-			parts[i] = fmt.Sprint(octet)
+			parts[i] = strconv.FormatUint(uint64(octet), 10)
 		case bits <= 0:
 			parts[i] = `[0-9]+`
 		default:
 			var all []string
 			for v := int(octet); v < int(octet)+1<<(8-bits); v++ {
-				all = append(all, fmt.Sprint(v))
+				all = append(all, strconv.Itoa(v))
 			}
 			parts[i] = "(?:" + strings.Join(all, "|") + ")"
 		}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -151,7 +152,7 @@ func randomValue(r *rand.Rand, depth int) any {
 	case 1:
 		return r.IntN(2) == 0
 	case 2:
-		return json.Number(fmt.Sprint(r.Uint64()))
+		return json.Number(strconv.FormatUint(r.Uint64(), 10))
 	case 3:
 		return json.Number(fmt.Sprintf("%.3e", r.NormFloat64()))
 	case 4, 5, 6:
