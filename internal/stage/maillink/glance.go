@@ -3,6 +3,7 @@ package maillink
 import (
 	"bytes"
 	"errors"
+	"slices"
 
 	"github.com/decodersring/decoder/internal/event"
 )
@@ -39,9 +40,9 @@ func (g *glance) concerns(doc []byte, watched func(key []byte) bool) bool {
 			continue
 		}
 		g.key = append(g.key[:0], prefixHash...)
-		if contains(g.hosts, l.Path) {
+		if slices.Contains(g.hosts, l.Path) {
 			g.key = append(g.key[:0], prefixHost...)
-		} else if !contains(g.hashes, l.Path) {
+		} else if !slices.Contains(g.hashes, l.Path) {
 			continue
 		}
 		at := len(g.key)
@@ -68,13 +69,4 @@ func normal(key []byte, at int) []byte {
 		}
 	}
 	return key
-}
-
-func contains(paths []event.Path, p event.Path) bool {
-	for _, q := range paths {
-		if p == q {
-			return true
-		}
-	}
-	return false
 }
