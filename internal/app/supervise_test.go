@@ -3,7 +3,6 @@ package app
 import (
 	"bytes"
 	"context"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,9 +13,9 @@ import (
 	"github.com/decodersring/decoder/internal/proc"
 )
 
-// supervisorOf runs a shell script as the worker. The script finds the number
+// supervise runs a shell script as the worker. The script finds the number
 // of its run in $run, and what it writes to $seen is returned.
-func supervise(t *testing.T, ctx context.Context, script string) (code int, out, stderr string) {
+func supervise(ctx context.Context, t *testing.T, script string) (code int, out, stderr string) {
 	t.Helper()
 	dir := t.TempDir()
 	worker := filepath.Join(dir, "worker")
@@ -26,7 +25,7 @@ func supervise(t *testing.T, ctx context.Context, script string) (code int, out,
 	}
 	var outBuf, errBuf bytes.Buffer
 	s := &supervisor{
-		command: proc.Command{Path: worker}, out: &outBuf, err: &errBuf, log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		command: proc.Command{Path: worker}, out: &outBuf, err: &errBuf, log: slog.New(slog.DiscardHandler),
 		now: time.Now, backoff: func(int) time.Duration { return time.Millisecond },
 	}
 	code, err := s.run(ctx)
@@ -37,7 +36,7 @@ func supervise(t *testing.T, ctx context.Context, script string) (code int, out,
 }
 
 func TestWorkerThatCrashesIsStartedAgain(t *testing.T) {
-	code, _, stderr := supervise(t, t.Context(), `
+	code, _, stderr := supervise(t.Context(), t, `
 echo "run $run as $DECODER_WORKER" >&2
 case $run in
 0) kill -9 $$ ;;
@@ -51,14 +50,14 @@ esac`)
 }
 
 func TestStartThatCannotSucceedIsNotTriedAgain(t *testing.T) {
-	code, _, stderr := supervise(t, t.Context(), `echo "run $run" >&2; exit 12`)
+	code, _, stderr := supervise(t.Context(), t, `echo "run $run" >&2; exit 12`)
 	if code != 2 || stderr != "run 0\n" {
 		t.Errorf("code %d, want 2 after one run:\n%s", code, stderr)
 	}
 }
 
 func TestStoreThatEndsTheWorkerIsLeftOut(t *testing.T) {
-	code, _, stderr := supervise(t, t.Context(), `
+	code, _, stderr := supervise(t.Context(), t, `
 echo "mode $DECODER_WORKER" >&2
 [ "$DECODER_WORKER" = without-store ] && exit 20
 echo "panic: damaged" >&2
@@ -70,7 +69,7 @@ exit 2`)
 }
 
 func TestOutputOfTheWorkerGoesWhereItWouldWriteIt(t *testing.T) {
-	_, out, stderr := supervise(t, t.Context(), "printf '\\036the screen\\n'; echo a log line >&2; exit 20")
+	_, out, stderr := supervise(t.Context(), t, "printf '\\036the screen\\n'; echo a log line >&2; exit 20")
 	if out != "the screen\n" || stderr != "a log line\n" {
 		t.Errorf("out %q, err %q", out, stderr)
 	}
@@ -90,7 +89,7 @@ func TestWorkerIsAskedToStop(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}()
-	code, _, stderr := supervise(t, ctx, `
+	code, _, stderr := supervise(ctx, t, `
 trap 'echo stopping in order >&2; exit 20' TERM
 touch `+started+`
 while :; do sleep 0.01; done`)

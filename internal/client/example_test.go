@@ -37,5 +37,5 @@ func Example() {
 	if err == nil {
 		err = client.Run(ctx, log, Shout{}.Spec(), obs.Scope{})
 	}
-	slog.Error("stage has ended", "err", err)
+	slog.Error("stage has ended", "err", err) //nolint:sloglint // a main function has no other
 }

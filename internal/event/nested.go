@@ -47,7 +47,7 @@ func (p *Parser) descend(dst []byte, parent Path, depth int, first bool) ([]byte
 		at = nodes[at].parent
 	}
 	common := 0
-	for common < depth && common < want && chain[common+1] == p.open[common+1] {
+	for common < depth && common < want && chain[common+1] == p.open[common+1] { //nolint:gosec // want is a path's depth, at most pathDepth
 		common++
 	}
 	for ; depth > common; depth-- {

@@ -144,7 +144,7 @@ func (v *Inbox) check(ctx context.Context) error {
 func (v *Inbox) Reset(ctx context.Context) error {
 	err := v.db.Write(ctx, func(tx *sql.Tx) error {
 		for _, table := range []string{"alert", "doc", "change", "grp", "place"} {
-			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table); err != nil {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table); err != nil { //nolint:gosec // one of those above
 				return fmt.Errorf("emptying inbox: %w", err)
 			}
 		}

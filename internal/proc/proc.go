@@ -76,7 +76,7 @@ func Start(c Command) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(path, c.Args...)
+	cmd := exec.Command(path, c.Args...) //nolint:noctx // it is ended by Stop, in order, or outlives this process
 	cmd.Dir = c.Dir
 	cmd.Env = append(os.Environ(), c.Env...)
 	if c.Detached {

@@ -47,7 +47,7 @@ func freePort(t *testing.T) int {
 // folder returns a folder that the servers' own users can reach.
 func folder(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "decoder-mail-")
+	dir, err := os.MkdirTemp("", "decoder-mail-") //nolint:usetesting // t.TempDir lies in folders that only its owner enters
 	if err != nil {
 		t.Fatal(err)
 	}

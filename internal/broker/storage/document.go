@@ -20,7 +20,7 @@ const maxDocument = 256 << 20
 
 var errDocument = errors.New("document does not match its checksum")
 
-func writeDocument(fsys FS, path, kind string, version int, v any) error {
+func writeDocument(fsys FS, path, kind string, version int, v any) error { //nolint:unparam // each kind has its own version; all are at their first
 	body, err := json.MarshalIndent(v, "", " ")
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", path, err)

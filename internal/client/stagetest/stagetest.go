@@ -268,7 +268,7 @@ func (c Case) checkRuntime(t *testing.T) {
 		t.Errorf("documents by id:\n%s", diff)
 	}
 	letters := 0
-	if err := dead.New(b).Each(t.Context(), dead.Filter{}, func(e dead.Entry) bool { letters++; return true }); err != nil {
+	if err := dead.New(b).Each(t.Context(), dead.Filter{}, func(dead.Entry) bool { letters++; return true }); err != nil {
 		t.Fatal(err)
 	}
 	if letters != len(c.Bad) {

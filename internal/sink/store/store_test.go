@@ -68,14 +68,14 @@ func TestRefusedDocumentsBecomeRecordErrors(t *testing.T) {
 	w := &writer{err: store.DocErrors{1: cause}}
 	err := New(w).Write(t.Context(), []*client.Record{record("x"), record("y")})
 	refused, ok := errors.AsType[client.RecordErrors](err)
-	if !ok || len(refused) != 1 || refused[1] != cause {
+	if !ok || len(refused) != 1 || !errors.Is(refused[1], cause) {
 		t.Errorf("got %v", err)
 	}
 	w.err = fault.NewRetry("disk_low", errors.New("full"))
-	if err := New(w).Write(t.Context(), []*client.Record{record("x")}); err != w.err {
+	if err := New(w).Write(t.Context(), []*client.Record{record("x")}); !errors.Is(err, w.err) {
 		t.Errorf("got %v, want the store's own error", err)
 	}
-	if err := New(w).Check(t.Context()); err != w.err {
+	if err := New(w).Check(t.Context()); !errors.Is(err, w.err) {
 		t.Errorf("check: got %v", err)
 	}
 }

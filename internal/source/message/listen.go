@@ -31,7 +31,7 @@ func Listen(ctx context.Context, network, addr string) (net.Listener, error) {
 		return nil, fmt.Errorf("listening for mail: %w", err)
 	}
 	if network == "unix" {
-		if err := os.Chmod(addr, 0o666); err != nil {
+		if err := os.Chmod(addr, 0o666); err != nil { //nolint:gosec // the mail server is another user
 			return nil, errors.Join(fmt.Errorf("opening socket to the mail server: %w", err), l.Close())
 		}
 	}
