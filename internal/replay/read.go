@@ -189,7 +189,9 @@ func (r *Replayer) engineRead(ctx context.Context, id, path, run string, rules s
 		if err != nil {
 			return nil, err
 		}
-		r.noteRules(ctx, id, w)
+		if err := r.noteRules(ctx, id, w); err != nil {
+			return nil, err
+		}
 		_ = os.Remove(filepath.Join(run, "eve.json"))
 		complaints, err = w.Read(ctx, path, run)
 		if _, crashed := errors.AsType[*suricata.CrashError](err); !crashed {
@@ -200,14 +202,21 @@ func (r *Replayer) engineRead(ctx context.Context, id, path, run string, rules s
 	return nil, err
 }
 
-// noteRules keeps, once a job, how many rules its engine has.
-func (r *Replayer) noteRules(ctx context.Context, id string, w *suricata.Worker) {
-	if j, _, err := r.snapshot(id); err != nil || j.Rules.Loaded+j.Rules.Failed > 0 {
-		return
+// noteRules keeps, once a job, how many rules its engine has. A job whose own
+// rules all fail to load is an error: captures without alerts would be taken
+// for clean ones.
+func (r *Replayer) noteRules(ctx context.Context, id string, w *suricata.Worker) error {
+	j, _, err := r.snapshot(id)
+	if err != nil || j.Rules.Loaded > 0 {
+		return nil
 	}
 	s, err := w.RuleStats(ctx)
 	if err != nil {
-		return
+		return nil
 	}
-	r.update(id, func(j *Job) { j.Rules.Loaded, j.Rules.Failed = s.Loaded, s.Failed })
+	j = r.update(id, func(j *Job) { j.Rules.Loaded, j.Rules.Failed = s.Loaded, s.Failed })
+	if j.Rules.Own && s.Loaded == 0 && s.Failed > 0 {
+		return fmt.Errorf("loading the job's rules: Suricata takes none of the %d", s.Failed)
+	}
+	return nil
 }

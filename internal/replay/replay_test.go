@@ -492,3 +492,19 @@ func packed(t *testing.T, b []byte) []byte {
 	}
 	return out.Bytes()
 }
+
+func TestRulesThatDoNotLoadEndTheJob(t *testing.T) {
+	needEngine(t)
+	dir := t.TempDir()
+	rules, capture := filepath.Join(dir, "own.rules"), filepath.Join(dir, "a.pcap")
+	write(t, rules, []byte("alert http any any -> ((\n"))
+	writePcap(t, capture, 1, 5)
+	r := newReplayer(t, t.TempDir(), &fakeLog{})
+	start(t, r)
+	for range 2 { // the second finds the worker warm
+		j := wait(t, r, submit(t, r, Request{Paths: []string{capture}, Rules: []string{rules}}))
+		if !strings.Contains(j.Error, "none of the 1") {
+			t.Errorf("job: %q, rules %+v", j.Error, j.Rules)
+		}
+	}
+}
