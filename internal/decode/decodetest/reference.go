@@ -2,12 +2,9 @@ package decodetest
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/decodersring/decoder/internal/decode/mapping"
 )
@@ -17,19 +14,7 @@ import (
 // below internal.
 func Page(t *testing.T, name, made string, update bool) {
 	t.Helper()
-	page := filepath.Join("..", "..", "..", "docs", "reference", name)
-	if update {
-		if err := os.WriteFile(page, []byte(made), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), made); diff != "" {
-		t.Errorf("%s: run with -update (-want +got):\n%s", page, diff)
-	}
+	Golden(t, filepath.Join("..", "..", "..", "docs", "reference", name), made, update)
 }
 
 // Rows writes rules as rows of a table: the path, the field, how, and what

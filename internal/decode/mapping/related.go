@@ -51,15 +51,24 @@ func (l *List) Len() int { return len(l.spans) }
 // Relate adds the inside of a JSON string to a set of related values.
 func (s *State) Relate(set Related, text []byte) {
 	if set == IPs {
-		if a, ok := ParseAddr(text); ok {
-			start := len(s.Doc.Side)
-			s.Doc.Side = a.AppendTo(s.Doc.Side)
-			s.related[IPs].Add(s.Doc.Side[start:])
-			s.Doc.Side = s.Doc.Side[:start]
-		}
+		s.AddAddress(&s.related[IPs], text)
 		return
 	}
 	s.related[set].Add(text)
+}
+
+// AddAddress adds an address as netip writes it, and reports whether the text
+// is one.
+func (s *State) AddAddress(to *List, text []byte) bool {
+	a, ok := ParseAddr(text)
+	if !ok {
+		return false
+	}
+	start := len(s.Doc.Side)
+	s.Doc.Side = a.AppendTo(s.Doc.Side)
+	to.Add(s.Doc.Side[start:])
+	s.Doc.Side = s.Doc.Side[:start]
+	return true
 }
 
 // RelateLeaf adds a string of the line.

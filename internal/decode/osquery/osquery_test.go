@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/decodersring/decoder/internal/decode"
 	"github.com/decodersring/decoder/internal/decode/decodetest"
 	"github.com/decodersring/decoder/internal/event"
@@ -114,19 +112,7 @@ func TestGolden(t *testing.T) {
 				got.WriteString("\nkey: " + string(ev.Key) + "\n")
 			}
 		}
-		expected := strings.TrimSuffix(file, ".jsonl") + ".expected.txt"
-		if *update {
-			if err := os.WriteFile(expected, got.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(expected)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), got.String()); diff != "" {
-			t.Errorf("%s: run with -update if this is wanted (-want +got):\n%s", file, diff)
-		}
+		decodetest.Golden(t, strings.TrimSuffix(file, ".jsonl")+".expected.txt", got.String(), *update)
 	}
 }
 

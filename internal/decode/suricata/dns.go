@@ -195,15 +195,9 @@ func (s *state) appendAnswer(v event.Leaf) (whole, ok bool) {
 
 // resolved adds an address that the name resolved to.
 func (s *state) resolved(address []byte) {
-	a, ok := mapping.ParseAddr(address)
-	if !ok {
-		return
+	if s.AddAddress(&s.addresses, address) {
+		s.Relate(mapping.IPs, address)
 	}
-	start := len(s.Doc.Side)
-	s.Doc.Side = a.AppendTo(s.Doc.Side)
-	s.addresses.Add(s.Doc.Side[start:])
-	s.Doc.Side = s.Doc.Side[:start]
-	s.Relate(mapping.IPs, address)
 }
 
 // mapQueries takes the question of an array of questions, version 3's or that

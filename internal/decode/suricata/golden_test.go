@@ -9,9 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/decodersring/decoder/internal/decode"
+	"github.com/decodersring/decoder/internal/decode/decodetest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -59,17 +58,5 @@ func golden(t *testing.T, d *Decoder, file string) {
 		}
 		got.WriteString("\nkey: " + string(ev.Key) + "\n")
 	}
-	expected := strings.TrimSuffix(file, ".jsonl") + ".expected.txt"
-	if *update {
-		if err := os.WriteFile(expected, got.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(expected)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got.String()); diff != "" {
-		t.Errorf("run with -update if this is wanted (-want +got):\n%s", diff)
-	}
+	decodetest.Golden(t, strings.TrimSuffix(file, ".jsonl")+".expected.txt", got.String(), *update)
 }

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/decodersring/decoder/internal/decode"
 	"github.com/decodersring/decoder/internal/decode/decodetest"
 	"github.com/decodersring/decoder/internal/decode/mapping"
@@ -58,19 +56,7 @@ func golden(t *testing.T, d *Decoder, file string) {
 		}
 		got.WriteString("\nkey: " + string(ev.Key) + "\n")
 	})
-	expected := strings.TrimSuffix(file, ".log") + ".expected.txt"
-	if *update {
-		if err := os.WriteFile(expected, got.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(expected)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got.String()); diff != "" {
-		t.Errorf("run with -update if this is wanted (-want +got):\n%s", diff)
-	}
+	decodetest.Golden(t, strings.TrimSuffix(file, ".log")+".expected.txt", got.String(), *update)
 }
 
 // eachLine calls f for each line of a log, with the header it stands under.

@@ -106,15 +106,9 @@ func (s *state) appendTTL() {
 }
 
 func (s *state) resolved(answer []byte) {
-	a, ok := mapping.ParseAddr(answer)
-	if !ok {
-		return
+	if s.AddAddress(&s.addresses, answer) {
+		s.Relate(mapping.IPs, answer)
 	}
-	start := len(s.Doc.Side)
-	s.Doc.Side = a.AppendTo(s.Doc.Side)
-	s.addresses.Add(s.Doc.Side[start:])
-	s.Doc.Side = s.Doc.Side[:start]
-	s.Relate(mapping.IPs, answer)
 }
 
 // finishDNS gathers the addresses of the answers and the flags, and says
