@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/decodersring/decoder/internal/api"
@@ -124,7 +125,10 @@ func (a *App) startWatching() (err error) {
 	s := a.rules.Status()
 	a.info.Rules = strconv.Itoa(s.Enabled)
 	if s.Starter {
-		a.info.Rules += ", the starter set; Emerging Threats Open is fetched when it can be reached"
+		a.info.Rules += ", the starter set"
+	}
+	if s.Starter && (a.options.Config.Rules.Sources == nil || slices.Contains(a.options.Config.Rules.Sources, rules.EmergingThreatsOpen)) {
+		a.info.Rules += "; Emerging Threats Open is fetched when it can be reached"
 	}
 	return nil
 }
