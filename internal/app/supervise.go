@@ -73,18 +73,20 @@ func restartDelay(failures int) time.Duration {
 }
 
 func (s *supervisor) run(ctx context.Context) (int, error) {
+	again := false // a worker has died, and this is a later one
 	for failures := 0; ; failures++ {
 		began := s.now()
 		status, byStore, err := s.once(ctx)
 		if err != nil {
 			return 1, err
 		}
-		if code, over := s.over(ctx, status); over {
+		if code, over := s.over(ctx, status, again); over {
 			return code, nil
 		}
 		if s.now().Sub(began) > storeDeathWindow {
 			failures = 0
 		}
+		again = true
 		if byStore {
 			s.countStoreDeath()
 		}
@@ -99,9 +101,11 @@ func (s *supervisor) run(ctx context.Context) (int, error) {
 }
 
 // over reports whether the worker's end is the program's, and its exit code.
-func (s *supervisor) over(ctx context.Context, status int) (int, bool) {
+// A worker that is started again and cannot is not given up: a command that
+// found no instance meanwhile may have the data folder, or the disk is full.
+func (s *supervisor) over(ctx context.Context, status int, again bool) (int, bool) {
 	switch {
-	case status >= startFailed && status < runFailed:
+	case status >= startFailed && status < runFailed && (!again || ctx.Err() != nil):
 		return status - startFailed, true
 	case status == runFailed, ctx.Err() != nil:
 		return max(status-runFailed, 0), true

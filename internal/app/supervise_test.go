@@ -56,6 +56,19 @@ func TestStartThatCannotSucceedIsNotTriedAgain(t *testing.T) {
 	}
 }
 
+func TestRestartThatFindsTheFolderInUseIsTriedAgain(t *testing.T) {
+	code, _, stderr := supervise(t.Context(), t, `
+echo "run $run" >&2
+case $run in
+0) exit 2 ;;
+1|2) exit 11 ;;
+*) exit 20 ;;
+esac`)
+	if code != 0 || strings.Count(stderr, "run ") != 4 {
+		t.Errorf("code %d, want 0 after four runs:\n%s", code, stderr)
+	}
+}
+
 func TestStoreThatEndsTheWorkerIsLeftOut(t *testing.T) {
 	code, _, stderr := supervise(t.Context(), t, `
 echo "mode $DECODER_WORKER" >&2
