@@ -106,12 +106,12 @@ func passBenthos(ctx context.Context, log *bus.Bus, records int) error {
 	select {
 	case <-all:
 	case err := <-ended:
-		return errors.Join(errors.New("Benthos has ended early"), err)
+		return errors.Join(errors.New("running Benthos: it has ended early"), err)
 	}
 	if err := stream.StopWithin(30 * time.Second); err != nil {
 		return err
 	}
-	<-ended
+	<-ended //nolint:errcheck // it was stopped, as asked
 	return nil
 }
 

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -121,7 +121,7 @@ func latency(ctx context.Context, addr, topic string, perSecond int, d time.Dura
 	defer mu.Unlock()
 	slices.Sort(all)
 	if len(all) == 0 {
-		return 0, 0, fmt.Errorf("nothing was appended")
+		return 0, 0, errors.New("nothing was appended")
 	}
 	return all[len(all)/2], all[len(all)*99/100], err
 }

@@ -96,7 +96,7 @@ func serveFake(ctx context.Context, dir, listen string) error {
 }
 
 func child(kind string) func(context.Context, string, string) (*logServer, error) {
-	return func(ctx context.Context, dir, listen string) (*logServer, error) {
+	return func(_ context.Context, dir, listen string) (*logServer, error) {
 		exe, err := os.Executable()
 		if err != nil {
 			return nil, err

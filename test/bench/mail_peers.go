@@ -96,7 +96,7 @@ func spamdRate(_ context.Context, msgs [][]byte, short bool) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	cmd := exec.Command(bin, "-L", "-x", "--max-children=2", "--min-children=2", "--syslog=null", "-i", "127.0.0.1", "-p", fmt.Sprint(port))
+	cmd := exec.Command(bin, "-L", "-x", "--max-children=2", "--min-children=2", "--syslog=null", "-i", "127.0.0.1", "-p", strconv.Itoa(port))
 	stop, err := startPeer(cmd, port)
 	if err != nil {
 		return 0, err
@@ -207,13 +207,13 @@ func startPeer(cmd *exec.Cmd, port int) (stop func(), err error) {
 		return nil, err
 	}
 	exited := make(chan struct{})
-	go func() { cmd.Wait(); close(exited) }()
+	go func() { _ = cmd.Wait(); close(exited) }()
 	stop = func() {
-		syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
 		select {
 		case <-exited:
 		case <-time.After(10 * time.Second):
-			syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 			<-exited
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -204,7 +205,7 @@ func median(ask func() (int, error)) (time.Duration, error) {
 			return 0, err
 		}
 		if n == 0 {
-			return 0, fmt.Errorf("nothing was found")
+			return 0, errors.New("nothing was found")
 		}
 		took = append(took, time.Since(start))
 	}
