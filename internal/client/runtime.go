@@ -93,7 +93,7 @@ func (r *Runtime) Drain(ctx context.Context, name string) error {
 			}
 		}
 	}
-	for {
+	for round := 1; ; round++ {
 		c.requestFlush()
 		at, err := r.bus.Committed(ctx, c.spec.Group)
 		if err != nil {
@@ -102,6 +102,11 @@ func (r *Runtime) Drain(ctx context.Context, name string) error {
 		for p, to := range target {
 			if at[p] >= to {
 				delete(target, p)
+			}
+		}
+		if round%20 == 0 {
+			if err := r.forgetCut(ctx, c.spec.Inputs, target); err != nil {
+				return err
 			}
 		}
 		if len(target) == 0 {
@@ -113,6 +118,24 @@ func (r *Runtime) Drain(ctx context.Context, name string) error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// forgetCut takes out of target the partitions that retention has cut up to
+// there: nobody will read and commit what is gone.
+func (r *Runtime) forgetCut(ctx context.Context, topics []string, target map[bus.Partition]int64) error {
+	for _, topic := range topics {
+		bounds, err := r.bus.Bounds(ctx, topic)
+		if err != nil {
+			return err
+		}
+		for p, s := range bounds {
+			at := bus.Partition{Topic: topic, Partition: p}
+			if to, waited := target[at]; waited && s.From >= to {
+				delete(target, at)
+			}
+		}
+	}
+	return nil
 }
 
 // Forget takes a client that has ended out of the runtime, so that another may
