@@ -310,6 +310,9 @@ func (b *Bus) DeleteAll(ctx context.Context) error {
 	if answers, err := b.admin.DeleteTopics(ctx, names...); err != nil || answers.Error() != nil {
 		return fmt.Errorf("deleting topics: %w", errors.Join(err, answers.Error()))
 	}
+	if err := b.awaitGone(ctx, names); err != nil {
+		return err
+	}
 	groups, err := b.admin.ListGroups(ctx)
 	if err != nil {
 		return fmt.Errorf("listing groups: %w", err)
@@ -320,6 +323,26 @@ func (b *Bus) DeleteAll(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// awaitGone returns when the log no longer lists any of the topics. A cluster
+// answers a deletion before its brokers have heard of it, and whoever looks in
+// between takes a topic for there that is about to vanish.
+func (b *Bus) awaitGone(ctx context.Context, topics []string) error {
+	for {
+		left, err := b.TopicNames(ctx)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(left, func(name string) bool { return slices.Contains(topics, name) }) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for deleted topics to vanish: %w", ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // DeadBytes returns what the dead letters of all clients take on the disk.

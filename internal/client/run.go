@@ -141,20 +141,29 @@ func (c *Client) prepare(ctx context.Context) error {
 	}
 	topics = append(topics, bus.DeadTopic(c.spec.Dead))
 	for n := 0; ; n++ {
-		err := c.runtime.bus.Ensure(ctx, topics...)
+		err := c.ensure(ctx, topics)
 		if err == nil {
-			break
+			return nil
 		}
-		c.runtime.scope.Logger().WarnContext(ctx, "topics cannot be made, will retry", "client", c.spec.Name, "err", err)
+		c.runtime.scope.Logger().WarnContext(ctx, "topics are not there yet, will retry", "client", c.spec.Name, "err", err)
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("client %s: %w", c.spec.Name, errors.Join(ctx.Err(), err))
 		case <-time.After(backoff(c.spec.Backoff, n)):
 		}
 	}
-	for _, topic := range c.spec.Inputs { // ids from before a topic was made again are wrong
+}
+
+// ensure makes the topics and asks for the ids of the inputs anew: those from
+// before a topic was made again are wrong. A cluster may answer that a topic
+// was made before it knows the topic.
+func (c *Client) ensure(ctx context.Context, topics []bus.Topic) error {
+	if err := c.runtime.bus.Ensure(ctx, topics...); err != nil {
+		return err
+	}
+	for _, topic := range c.spec.Inputs {
 		if _, err := c.runtime.bus.FreshTopicID(ctx, topic); err != nil {
-			return fmt.Errorf("client %s: %w", c.spec.Name, err)
+			return err
 		}
 	}
 	return nil
