@@ -1,7 +1,6 @@
 package test
 
 import (
-	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -132,7 +131,9 @@ func TestKilledDuringReplay(t *testing.T) {
 	}
 	inboxBefore := outcomeOf(t, data).Inbox
 	must(t, data, "inbox", "rebuild")
-	await(t, "the rebuilt inbox", func() bool { return maps.Equal(inboxBefore, outcomeOf(t, data).Inbox) })
+	if d := cmp.Diff(inboxBefore, outcomeOf(t, data).Inbox); d != "" {
+		t.Errorf("rebuilt, the inbox is another:\n%s", d)
+	}
 	running.terminate(t)
 }
 

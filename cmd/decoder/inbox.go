@@ -20,6 +20,6 @@ func (c *inboxRebuildCmd) Run(ctx context.Context, g *globals, io streams) error
 	if err := client.RebuildInbox(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintln(io.err, "the inbox is being built again from the log")
+	fmt.Fprintln(io.err, "the inbox is built again from the log")
 	return nil
 }

@@ -52,7 +52,7 @@ type Inbox interface {
 	// bursts joined, and what ends it.
 	Watch() (<-chan struct{}, func())
 	// Rebuild empties the view and builds it again from the log; it returns
-	// when that has begun.
+	// when that is done.
 	Rebuild(ctx context.Context) error
 }
 

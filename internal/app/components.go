@@ -159,7 +159,7 @@ func (a *App) startClients(ctx context.Context) error {
 		}
 		run := c.Run
 		if spec.Name == clientInbox {
-			a.inbox = newRebuildable(view, c.Run)
+			a.inbox = newRebuildable(view, a.bus, c.Run)
 			run = a.inbox.Run
 		}
 		a.life.start("client "+spec.Name, run)

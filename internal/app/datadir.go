@@ -40,8 +40,12 @@ func DefaultDataDir() string {
 func LogDir(data string) string { return filepath.Join(data, "log") }
 
 // lockWait is how long a start waits for the folder of an instance that is
-// just ending.
-const lockWait = 10 * time.Second
+// just ending, and settle how long one that answers is taken for ending: after
+// a kill of the program its worker is there for a moment more.
+const (
+	lockWait = 10 * time.Second
+	settle   = 2 * time.Second
+)
 
 // InUseError says that another process works on the data folder.
 type InUseError struct {
@@ -87,6 +91,7 @@ func openDataDir(ctx context.Context, path string) (*dataDir, error) {
 func (d *dataDir) acquire(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
+	began := time.Now()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -97,7 +102,7 @@ func (d *dataDir) acquire(ctx context.Context) error {
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return fmt.Errorf("locking the data folder: %w", err)
 		}
-		if d.holderAnswers() {
+		if time.Since(began) > settle && d.holderAnswers() {
 			return &InUseError{Dir: d.path, PID: d.holder()}
 		}
 		select {

@@ -21,14 +21,16 @@ const (
 	checkpointVersion = 1
 )
 
-func (s *Store) checkpointIfDirty() {
+func (s *Store) checkpointIfDirty() (done bool) {
 	if !s.dirty.Swap(false) {
-		return
+		return false
 	}
 	if err := s.checkpoint(); err != nil {
 		s.dirty.Store(true)
 		s.log.Warn("checkpoint failed, the last one stays", "error", err)
+		return false
 	}
+	return true
 }
 
 // checkpoint syncs every partition, writes down from where recovery would

@@ -50,6 +50,28 @@ func TestRetentionByBytesKeepsTheNewest(t *testing.T) {
 	}
 }
 
+// A fast producer writes many times the budget between two ticks of the clock.
+func TestBudgetHoldsWithoutWaitingForTheClock(t *testing.T) {
+	const budget, written = 512 << 10, 3 * 512 << 10
+	s := open(t, newCrashFS(1), func(o *Options) { o.Budget = budget }) // its rounds are an hour apart
+	defer s.stop()
+	p := s.topic("t", 1, ConfigSegmentBytes, "16384").Partition(0)
+	for p.High() < written/4000 {
+		fillTopic(t, p, 4)
+		deadline := time.After(10 * time.Second)
+		for s.Size() > budget+budget/4 { // the round that this asked for is under way
+			select {
+			case <-deadline:
+				t.Fatalf("%d bytes are kept with a budget of %d", s.Size(), budget)
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	if p.Start() == 0 {
+		t.Error("nothing was removed")
+	}
+}
+
 func TestBudgetTakesOrdinaryTopicsFirstAndExemptOnesNever(t *testing.T) {
 	s := open(t, newCrashFS(1))
 	defer s.stop()

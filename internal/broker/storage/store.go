@@ -73,6 +73,7 @@ type Store struct {
 	scanAll      bool          // there is no checkpoint to start from
 	checkpointed chan struct{} // asks for a checkpoint
 	dirty        atomic.Bool
+	grown        chan struct{} // asks for a look at disk and budget
 	guard        guard
 	scarce       atomic.Bool
 
@@ -119,6 +120,7 @@ func New(o Options) *Store {
 		byName:       map[string]*Topic{},
 		byID:         map[[16]byte]*Topic{},
 		checkpointed: make(chan struct{}, 1),
+		grown:        make(chan struct{}, 1),
 		corrupt:      map[corruptPlace]struct{}{},
 	}
 	s.budget.Store(o.Budget)
@@ -226,9 +228,14 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-checkpoint.C:
 			s.checkpointIfDirty()
 		case <-s.checkpointed:
-			s.checkpointIfDirty()
+			if s.checkpointIfDirty() { // what the budget asked it for can go now
+				s.enforceBudget()
+			}
 		case <-retention.C:
 			s.enforceRetention()
+		case <-s.grown:
+			s.guard.measure(s)
+			s.enforceBudget()
 		case <-reopen.C:
 			s.guard.measure(s)
 			s.reopenOffline()
