@@ -118,6 +118,16 @@ func TestAThousandMessagesByLMTPMilterAndIMAPAreEachStoredOnce(t *testing.T) {
 		t.Errorf("%d verdicts of %d messages, want 1000 of 1000", stored, distinct)
 	}
 	counts := appended(t, s.child.Dir)
+	for range 5 { // the mailbox may be behind the other ways: the next start goes on in it
+		if counts["imap"] >= 1000 {
+			break
+		}
+		ch = startChild(t, s.child)
+		ch.await(t, 1000, 60*time.Second)
+		<-time.After(2 * time.Second)
+		ch.stop(t)
+		counts = appended(t, s.child.Dir)
+	}
 	for _, way := range []string{"lmtp", "milter", "imap"} {
 		if counts[way] < 1000 {
 			t.Errorf("%d messages came by %s", counts[way], way)
