@@ -9,7 +9,7 @@ import (
 )
 
 type runCmd struct {
-	Stages []string `arg:"" help:"Stages: normalise, detect, jsonify, hygiene, or of one's own."`
+	Stages []string `arg:"" help:"Stages: normalise, detect, jsonify, hygiene, or of one's own; or elastic, the sink."`
 }
 
 // Run runs the stages until it is interrupted. Any number of such processes

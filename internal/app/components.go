@@ -13,6 +13,7 @@ import (
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/client"
 	"github.com/decodersring/decoder/internal/inbox"
+	"github.com/decodersring/decoder/internal/sink/elastic"
 	storesink "github.com/decodersring/decoder/internal/sink/store"
 	"github.com/decodersring/decoder/internal/source/machine"
 	"github.com/decodersring/decoder/internal/stage/detect"
@@ -26,6 +27,7 @@ const (
 	clientDetect    = "detect"
 	clientStore     = "store"
 	clientInbox     = "inbox"
+	clientElastic   = "elastic"
 )
 
 // clientSpecs is the list of every stage and sink of the program.
@@ -45,11 +47,19 @@ func (a *App) clientSpecs(view *inbox.Inbox) ([]client.Spec, error) {
 		return nil, err
 	}
 	specs = append(specs, mail...)
+	documents := []string{bus.TopicEvents, bus.TopicAlerts, bus.TopicEmailAlert}
 	if a.store != nil {
 		specs = append(specs, client.Spec{
-			Name: clientStore, Inputs: []string{bus.TopicEvents, bus.TopicAlerts, bus.TopicEmailAlert},
+			Name: clientStore, Inputs: documents,
 			Sink: storesink.New(a.store), FlushEvery: 5 * time.Second, InFlight: 12 << 20,
 		})
+	}
+	if c := a.options.Config.Elastic; c.URL != "" {
+		sink, err := a.elasticSink(c)
+		if err != nil {
+			return nil, err
+		}
+		specs = append(specs, client.Spec{Name: clientElastic, Inputs: documents, Sink: sink, InFlight: 12 << 20})
 	}
 	for i := range specs {
 		specs[i].Version = a.options.Version
@@ -62,6 +72,14 @@ func (a *App) clientSpecs(view *inbox.Inbox) ([]client.Spec, error) {
 		specs = append(specs, spec)
 	}
 	return specs, nil
+}
+
+func (a *App) elasticSink(c elastic.Config) (*elastic.Sink, error) {
+	secure, err := loadTLS("elastic", c.CA, c.Cert, c.Key)
+	if err != nil {
+		return nil, err
+	}
+	return elastic.New(c, secure, a.scope(clientElastic))
 }
 
 // startLog starts the embedded log, or reaches the cluster.
@@ -168,14 +186,15 @@ func (a *App) startClients(ctx context.Context) error {
 	return a.startMachine()
 }
 
-// startOnly starts the stages chosen. Sinks belong to the instance that has
-// what they write to.
+// startOnly starts the clients chosen: the stages, and the sink whose other
+// side all processes reach. The others belong to the instance that has what
+// they write to.
 func (a *App) startOnly() error {
 	specs, err := a.clientSpecs(nil)
 	if err != nil {
 		return err
 	}
-	specs = slices.DeleteFunc(specs, func(s client.Spec) bool { return s.Stage == nil })
+	specs = slices.DeleteFunc(specs, func(s client.Spec) bool { return s.Stage == nil && s.Name != clientElastic })
 	for _, name := range a.options.Only {
 		i := slices.IndexFunc(specs, func(s client.Spec) bool { return s.Name == name })
 		if i < 0 {
@@ -183,7 +202,7 @@ func (a *App) startOnly() error {
 			for _, s := range specs {
 				known = append(known, s.Name)
 			}
-			return fmt.Errorf("there is no stage %q: want some of %s", name, strings.Join(known, ", "))
+			return fmt.Errorf("there is no client %q: want some of %s", name, strings.Join(known, ", "))
 		}
 		c, err := a.clients.New(specs[i])
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/config"
+	"github.com/decodersring/decoder/internal/sink/elastic"
 	"github.com/decodersring/decoder/internal/stage/custom"
 )
 
@@ -28,6 +29,8 @@ type Config struct {
 	Disk   DiskConfig     `yaml:"disk"`
 	Store  StoreConfig    `yaml:"store"`
 	Mail   MailConfig     `yaml:"mail"`
+	// Elastic is the cluster that events and alerts are put into besides.
+	Elastic elastic.Config `yaml:"elastic"`
 
 	Stages []custom.Config `yaml:"stages"` // a user's own
 }
@@ -133,7 +136,7 @@ func DefaultConfig() Config {
 		Bus:    BusConfig{Listen: config.Address{Scheme: "tcp", Host: "127.0.0.1:9092"}, Durability: "durable"},
 		Disk:   DiskConfig{Free: 1 << 30},
 		Store:  StoreConfig{Retention: config.Duration(30 * 24 * time.Hour), Captures: config.Duration(365 * 24 * time.Hour)},
-		Mail:   defaultMail(),
+		Mail:   defaultMail(), Elastic: elastic.Default(),
 	}
 }
 
@@ -169,7 +172,8 @@ func (c Config) Validate() error {
 	}
 	taken := map[string]bool{
 		clientNormalise: true, clientDetect: true, clientStore: true, clientInbox: true,
-		clientJsonify: true, clientHygiene: true, clientRecheck: true, clientMaillink: true, "rerun": true,
+		clientJsonify: true, clientHygiene: true, clientRecheck: true, clientMaillink: true,
+		clientElastic: true, "rerun": true,
 	}
 	for _, s := range c.Stages {
 		if taken[s.Name] {
@@ -238,21 +242,27 @@ func (c TLSConfig) tls() (*tls.Config, error) {
 	if !c.Enabled {
 		return nil, nil
 	}
+	return loadTLS("bus.tls", c.CA, c.Cert, c.Key)
+}
+
+// loadTLS reads the files that a setting names: the authorities trusted, the
+// system's when ca is empty, and a certificate to show.
+func loadTLS(setting, ca, cert, key string) (*tls.Config, error) {
 	out := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.CA != "" {
-		pem, err := os.ReadFile(c.CA)
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
 		if err != nil {
-			return nil, fmt.Errorf("reading bus.tls.ca: %w", err)
+			return nil, fmt.Errorf("reading %s.ca: %w", setting, err)
 		}
 		out.RootCAs = x509.NewCertPool()
 		if !out.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("bus.tls.ca: %s holds no PEM certificate", c.CA)
+			return nil, fmt.Errorf("%s.ca: %s holds no PEM certificate", setting, ca)
 		}
 	}
-	if c.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+	if cert != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
 		if err != nil {
-			return nil, fmt.Errorf("reading bus.tls.cert: %w", err)
+			return nil, fmt.Errorf("reading %s.cert: %w", setting, err)
 		}
 		out.Certificates = []tls.Certificate{pair}
 	}

@@ -6,10 +6,8 @@ package store
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/decodersring/decoder/internal/client"
-	"github.com/decodersring/decoder/internal/event"
 	"github.com/decodersring/decoder/internal/store"
 )
 
@@ -21,9 +19,7 @@ type Sink struct{ writer store.Writer }
 // it is asked whether the store can take documents.
 func New(w store.Writer) *Sink { return &Sink{writer: w} }
 
-// Write hands a batch to the store. Records without the headers decoder-id and
-// decoder-time are parsed for them; what is in neither is taken from the
-// record: its origin gives the id, its timestamp the time.
+// Write hands a batch to the store.
 func (s *Sink) Write(ctx context.Context, batch []*client.Record) error {
 	docs := make([]store.Doc, len(batch))
 	for i, r := range batch {
@@ -51,49 +47,6 @@ func (s *Sink) Check(ctx context.Context) error {
 }
 
 func document(r *client.Record) store.Doc {
-	d := store.Doc{JSON: r.Value}
-	for _, h := range r.Headers {
-		switch h.Key {
-		case event.HeaderID:
-			d.ID = string(h.Value)
-		case event.HeaderTime:
-			d.Time, _ = time.Parse(time.RFC3339Nano, string(h.Value)) // else the zero time: not known
-		case event.HeaderCapture:
-			d.Capture = len(h.Value) > 0
-		}
-	}
-	if d.ID == "" || d.Time.IsZero() {
-		parse(&d)
-	}
-	if d.ID == "" {
-		d.ID = event.ID(r.Origin, event.KindEvent, 0)
-	}
-	if d.Time.IsZero() {
-		d.Time = r.Timestamp
-	}
-	return d
-}
-
-// parse fills in what the headers did not say. A value that is not JSON stays
-// as it is: the store names it.
-func parse(d *store.Doc) {
-	var f event.Flattener
-	_ = f.Flatten(d.JSON, func(path, value []byte, kind event.Kind) error {
-		if kind != event.String {
-			return nil
-		}
-		switch string(path) {
-		case "event.id":
-			if d.ID == "" {
-				d.ID = string(value)
-			}
-		case "@timestamp":
-			if d.Time.IsZero() {
-				d.Time, _ = time.Parse(time.RFC3339Nano, string(value))
-			}
-		case "decoder.capture.name":
-			d.Capture = d.Capture || len(value) > 0
-		}
-		return nil
-	})
+	d := r.Document()
+	return store.Doc{ID: d.ID, Time: d.Time, Capture: d.Capture, JSON: r.Value}
 }
