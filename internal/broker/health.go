@@ -11,8 +11,8 @@ import (
 const component = "broker"
 
 // health turns what the store tells into the broker's state: failed while a
-// partition is offline, degraded while writes are refused or something on the
-// disk is corrupt.
+// partition is offline, degraded while writes are refused, the journal cannot be
+// written or something on the disk is corrupt.
 type health struct {
 	scope obs.Scope
 
@@ -21,6 +21,7 @@ type health struct {
 	corrupt int
 	full    bool
 	scarce  bool
+	journal error // why it is out of use
 }
 
 func newHealth(s obs.Scope) *health { return &health{scope: s, offline: map[string]error{}} }
@@ -53,6 +54,8 @@ func (h *health) state() (obs.Level, string) {
 		return obs.Degraded, "appends are refused: the disk is nearly full"
 	case h.corrupt > 0:
 		return obs.Degraded, fmt.Sprintf("%d corrupt batches on the disk: decoder log verify lists them", h.corrupt)
+	case h.journal != nil:
+		return obs.Degraded, fmt.Sprintf("appends are slow, the journal cannot be written: %v", h.journal)
 	case h.scarce:
 		return obs.Degraded, "the disk budget takes topics that come last, such as dead letters"
 	}

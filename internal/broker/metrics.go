@@ -110,8 +110,9 @@ func (b *Broker) events(m *metrics) storage.Events {
 		Removed: func(topic string, bytes int64, why string) {
 			m.removed.WithLabelValues(topic, why).Add(float64(bytes))
 		},
-		Scarce: func(scarce bool) { h.change(func() { h.scarce = scarce }) },
-		Full:   func(full bool, _ uint64) { h.change(func() { h.full = full }) },
+		Journal: func(err error) { h.change(func() { h.journal = err }) },
+		Scarce:  func(scarce bool) { h.change(func() { h.scarce = scarce }) },
+		Full:    func(full bool, _ uint64) { h.change(func() { h.full = full }) },
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -48,6 +49,9 @@ func runLog(ctx context.Context, r *report) error {
 	var ours figures
 	var failed error
 	for i, p := range logPeers() {
+		if i > 0 && !strings.HasPrefix(p.name, r.peers) {
+			continue
+		}
 		got, err := measureLog(ctx, p, sizes)
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", p.name, err))

@@ -3,7 +3,7 @@
 // peers need is not among what the product needs.
 //
 // Without arguments it runs every section, else those named. -short runs each
-// with less data.
+// with less data; -peers leaves out peers of the log.
 package main
 
 import (
@@ -30,7 +30,8 @@ func sections() []section {
 
 // report collects what a section measured.
 type report struct {
-	short bool // less data, for a quick look
+	short bool   // less data, for a quick look
+	peers string // only peers whose name begins so; "": all
 	rows  [][4]string
 }
 
@@ -54,6 +55,7 @@ func main() {
 		return
 	}
 	short := flag.Bool("short", false, "less data, for a quick look")
+	peers := flag.String("peers", "", "of the log's peers only those whose name begins so")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -62,7 +64,7 @@ func main() {
 		if flag.NArg() > 0 && !slices.Contains(flag.Args(), s.name) {
 			continue
 		}
-		r := &report{short: *short}
+		r := &report{short: *short, peers: *peers}
 		if err := s.run(ctx, r); err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", s.name, err)
 			failed = true

@@ -95,20 +95,47 @@ func TestFullDiskIsAnErrorAndTheRetryIsAppendedOnce(t *testing.T) {
 	}
 }
 
-func TestBrokenJournalCostsNothingButSpeed(t *testing.T) {
-	fsys := newCrashFS(1)
-	s := open(t, fsys)
-	p := s.topic("t", 1).Partition(0)
-	mustAppend(t, p, batch("a", 1, 10))
-	fsys.failing(failOn("sync", journalSuffix, syscall.EIO))
-	mustAppend(t, p, batch("b", 1, 10))
-	mustAppend(t, p, batch("c", 1, 10))
-	fsys = fsys.crash()
-	s.abandon()
-	s = open(t, fsys)
-	defer s.stop()
-	if got := fmt.Sprint(values(t, s.Topic("t").Partition(0))); got != "[a/0 b/0 c/0]" {
-		t.Fatalf("got %s", got)
+func TestBrokenJournalCostsNothingButSpeedAndIsTriedAgain(t *testing.T) {
+	for seed := range uint64(20) { // any part of what the failing disk was given may be on it
+		fsys := newCrashFS(seed)
+		told := make(chan error, 10)
+		s := open(t, fsys, func(o *Options) { o.Events.Journal = func(err error) { told <- err } })
+		p := s.topic("t", 2).Partition(0)
+		mustAppend(t, p, batch("a", 1, 10))
+		fsys.failing(failOn("sync", journalSuffix, syscall.EIO))
+		mustAppend(t, p, batch("b", 1, 10))
+		if err := <-told; !errors.Is(err, syscall.EIO) {
+			t.Fatalf("told of %v", err)
+		}
+		mustAppend(t, p, batch("c", 1, 10))
+		s.journal.retry() // in vain
+		fsys.failing(nil)
+		for broken := true; broken; {
+			s.journal.retry()
+			select {
+			case err := <-told:
+				broken = err != nil
+			case <-time.After(time.Millisecond): // no file was free yet
+			}
+		}
+		hang, disk := make(chan struct{}), fsys // what is acknowledged now was in the journal
+		disk.failing(func(op, name string) error {
+			if op == "sync" && strings.HasSuffix(name, logSuffix) {
+				disk.mu.Unlock()
+				<-hang
+				disk.mu.Lock()
+			}
+			return nil
+		})
+		mustAppend(t, p, batch("d", 1, 10))
+		close(hang)
+		fsys = fsys.crash()
+		s.abandon()
+		s = open(t, fsys)
+		if got := fmt.Sprint(values(t, s.Topic("t").Partition(0))); got != "[a/0 b/0 c/0 d/0]" {
+			t.Fatalf("seed %d: got %s", seed, got)
+		}
+		s.stop()
 	}
 }
 

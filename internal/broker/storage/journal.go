@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -22,14 +20,15 @@ import (
 // used again and again, so that writing them changes no metadata and an
 // fdatasync is one write of the disk. What does not fit is left to the
 // segment's own sync, so the journal may be full, or broken, without harm but
-// to speed.
+// to speed. A broken one is tried again with a file of its own, since the one
+// whose write failed is void with the next checkpoint.
 type journal struct {
 	fs       FS
 	dir      string
 	fileSize int64
 	sync     func(File) error
-	rotated  func() // asks for a checkpoint
-	failed   func(error)
+	rotated  func()      // asks for a checkpoint
+	state    func(error) // told when the journal breaks, and with nil when it works again
 
 	mu      sync.Mutex
 	wake    sync.Cond
@@ -42,6 +41,7 @@ type journal struct {
 	nextGen uint64
 	count   int // files there are
 	broken  bool
+	probe   bool // a broken one is to be tried
 	closed  bool
 
 	spare        []byte // of the writer
@@ -157,6 +157,10 @@ func (j *journal) run() {
 		if !ok {
 			return
 		}
+		if len(buf) == 0 {
+			j.mend()
+			continue
+		}
 		err := j.write(buf, ends)
 		for _, e := range entries {
 			if err == nil {
@@ -166,10 +170,7 @@ func (j *journal) run() {
 			}
 		}
 		if err != nil && !errors.Is(err, errJournalFull) {
-			j.mu.Lock()
-			j.broken = true
-			j.mu.Unlock()
-			j.failed(err)
+			j.fail(err)
 		}
 		clear(entries)
 		j.spare, j.spareEnds, j.spareEntries = buf[:0], ends[:0], entries[:0]
@@ -185,12 +186,68 @@ func (p *Partition) syncInstead() {
 	}
 }
 
+// fail puts the journal out of use, and the file with it: what it holds of
+// value is in the segments at the next checkpoint.
+func (j *journal) fail(err error) {
+	j.mu.Lock()
+	first := !j.broken
+	j.broken = true
+	if j.active != nil {
+		j.used = append(j.used, j.active)
+		j.active = nil
+	}
+	j.mu.Unlock()
+	j.rotated()
+	if first {
+		j.state(err)
+	}
+}
+
+// retry has run try a broken journal again.
+func (j *journal) retry() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.broken && !j.closed {
+		j.probe = true
+		j.wake.Signal()
+	}
+}
+
+// mend does to the next file what an append does. If that works, the journal
+// does again.
+func (j *journal) mend() {
+	f, err := j.fileFor(0)
+	if errors.Is(err, errJournalFull) {
+		return // until a checkpoint has freed a file
+	}
+	if err == nil {
+		err = f.fill(f.pos+journalStep, j.fileSize)
+	}
+	if err == nil {
+		err = j.sync(f.file)
+	}
+	if err != nil {
+		j.fail(err)
+		return
+	}
+	j.mu.Lock()
+	j.broken = false
+	j.mu.Unlock()
+	j.state(nil)
+}
+
+// take waits for something to write. Nothing but ok means that the journal is
+// to be tried.
 func (j *journal) take() (buf []byte, ends []int, entries []journalEntry, ok bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for len(j.buf) == 0 {
 		if j.closed {
 			return nil, nil, nil, false
+		}
+		if j.probe {
+			j.probe = false
+			return nil, nil, nil, true
 		}
 		j.wake.Wait()
 	}
@@ -246,16 +303,16 @@ func (j *journal) fileFor(n int64) (*journalFile, error) {
 		return nil, errJournalFull
 	}
 	f := j.free[0]
+	if _, err := f.file.WriteAt(journalHead(j.nextGen), 0); err != nil {
+		return nil, fmt.Errorf("writing journal: %w", err)
+	}
 	j.free = j.free[1:]
 	if j.active != nil {
 		j.used = append(j.used, j.active)
 	}
 	f.gen, f.pos = j.nextGen, journalHeader
-	j.nextGen++
 	f.filled = max(f.filled, journalHeader)
-	if _, err := f.file.WriteAt(journalHead(f.gen), 0); err != nil {
-		return nil, fmt.Errorf("writing journal: %w", err)
-	}
+	j.nextGen++
 	j.active = f
 	return f, nil
 }
@@ -308,103 +365,4 @@ func (j *journal) closeFiles() error {
 		errs = append(errs, j.active.file.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// journalReader reads one journal file.
-type journalReader struct {
-	f    File
-	gen  uint64
-	size int64
-}
-
-// journaled is a batch as the journal gives it back.
-type journaled struct {
-	topic       [16]byte
-	partition   int32
-	incarnation uint32
-	batch       []byte
-}
-
-// readJournals returns the journals in the folder, oldest first; the caller
-// closes their files.
-func readJournals(fsys FS, dir string) ([]journalReader, error) {
-	entries, err := fsys.ReadDir(dir)
-	if notExist(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var out []journalReader
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), journalSuffix) {
-			continue
-		}
-		f, err := fsys.OpenFile(filepath.Join(dir, e.Name()), os.O_RDONLY, 0)
-		if err != nil {
-			return out, err
-		}
-		r, ok := newJournalReader(f)
-		if !ok {
-			_ = f.Close() // never used, or torn while it was made
-			continue
-		}
-		out = append(out, r)
-	}
-	slices.SortFunc(out, func(a, b journalReader) int {
-		if a.gen < b.gen {
-			return -1
-		}
-		return 1
-	})
-	return out, nil
-}
-
-func newJournalReader(f File) (journalReader, bool) {
-	var head [journalHeader]byte
-	if _, err := f.ReadAt(head[:], 0); err != nil || string(head[:8]) != journalMagic {
-		return journalReader{}, false
-	}
-	size, err := f.Size()
-	return journalReader{f: f, gen: binary.BigEndian.Uint64(head[8:]), size: size}, err == nil
-}
-
-// each calls fn for every entry of the file's generation; the first that is
-// not ends the file.
-func (r journalReader) each(maxBatch int, fn func(journaled) error) error {
-	var head [4]byte
-	var buf []byte
-	for pos := int64(journalHeader); ; {
-		if _, err := r.f.ReadAt(head[:], pos); err != nil {
-			return notEOF(err)
-		}
-		n := int64(binary.BigEndian.Uint32(head[:]))
-		if n < journalEntryHead+headerSize || n > int64(journalEntryHead+maxBatch) || pos+n > r.size {
-			return nil
-		}
-		buf = slices.Grow(buf[:0], int(n))[:n]
-		if _, err := r.f.ReadAt(buf, pos); err != nil {
-			return notEOF(err)
-		}
-		if entryCRC(r.gen, buf) != binary.BigEndian.Uint32(buf[4:]) {
-			return nil
-		}
-		e := journaled{
-			topic:       [16]byte(buf[8:24]),
-			partition:   int32(binary.BigEndian.Uint32(buf[24:])),
-			incarnation: binary.BigEndian.Uint32(buf[28:]),
-			batch:       buf[journalEntryHead:],
-		}
-		if err := fn(e); err != nil {
-			return err
-		}
-		pos += n
-	}
-}
-
-func notEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
 }

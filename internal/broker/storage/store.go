@@ -31,7 +31,8 @@ type Options struct {
 	Checkpoint time.Duration
 	// Retention is how often retention looks; 0: 3 s.
 	Retention time.Duration
-	// Reopen is how long an offline partition waits for a try; 0: 1 s.
+	// Reopen is how long an offline partition, or a broken journal, waits for a
+	// try; 0: 1 s.
 	Reopen time.Duration
 	Events Events
 	Now    func() time.Time // nil: time.Now
@@ -48,6 +49,9 @@ type Events struct {
 	// Scarce tells when the budget has nothing left to take but topics that
 	// come last, before it takes them, and when that is over.
 	Scarce func(bool)
+	// Journal tells when the journal cannot be written, and with nil when it
+	// can again. Between, every append waits for its segment's own sync.
+	Journal func(err error)
 	// Full tells when the free-disk guard begins to refuse writes, and ends.
 	Full func(full bool, free uint64)
 }
@@ -127,7 +131,7 @@ func New(o Options) *Store {
 	s.journal = journal{
 		fs: s.fs, dir: filepath.Join(o.Dir, "journal"), fileSize: o.JournalBytes,
 		sync: s.syncFile, rotated: s.askCheckpoint,
-		failed: func(err error) { s.log.Error("journal is out of use until restart", "error", err) },
+		state: s.journalState,
 	}
 	return s
 }
@@ -239,6 +243,7 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-reopen.C:
 			s.guard.measure(s)
 			s.reopenOffline()
+			s.journal.retry()
 		}
 	}
 	s.journal.close()
@@ -291,6 +296,17 @@ func (s *Store) syncFile(f File) error {
 	err := f.Sync()
 	s.cfg.Events.Synced(time.Since(start), err)
 	return err
+}
+
+func (s *Store) journalState(err error) {
+	if err != nil {
+		s.log.Warn("journal is out of use, appends wait for their segments", "error", err)
+	} else {
+		s.log.Info("journal is in use again")
+	}
+	if f := s.cfg.Events.Journal; f != nil {
+		f(err)
+	}
 }
 
 func (s *Store) askCheckpoint() {
