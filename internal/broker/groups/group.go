@@ -42,9 +42,9 @@ type group struct {
 	leader       string
 	members      map[string]*member
 	static       map[string]string // instance id to member id
-	pending      map[string]*time.Timer
-	delayed      bool        // a new group waits for more members
-	rebalance    *time.Timer // ends joining, or the wait for the assignment
+	pending      map[string]*timer
+	delayed      bool   // a new group waits for more members
+	rebalance    *timer // ends joining, or the wait for the assignment
 	offsets      map[topicPartition]offset
 }
 
@@ -57,11 +57,10 @@ type member struct {
 	rebalance  time.Duration
 	protocols  []kmsg.JoinGroupRequestProtocol
 	assignment []byte
-	expires    *time.Timer
+	expires    *timer
 	join       chan *kmsg.JoinGroupResponse // set while it waits
 	sync       chan *kmsg.SyncGroupResponse // set while it waits
 	version    int16                        // of the request that waits
-	synced     bool                         // in this generation
 }
 
 func newGroup(m *Manager, id string) *group {
@@ -69,7 +68,7 @@ func newGroup(m *Manager, id string) *group {
 		m: m, id: id, since: m.cfg.Now(),
 		members: map[string]*member{},
 		static:  map[string]string{},
-		pending: map[string]*time.Timer{},
+		pending: map[string]*timer{},
 		offsets: map[topicPartition]offset{},
 	}
 }
@@ -107,15 +106,30 @@ func (g *group) alive(mb *member) {
 	})
 }
 
+// timer calls a function with the group locked. One that was stopped in time
+// never does, even if it had run out and was waiting for the lock.
+type timer struct {
+	clock   *time.Timer
+	stopped bool
+}
+
+// Stop is called with the group locked.
+func (t *timer) Stop() {
+	t.stopped = true
+	t.clock.Stop()
+}
+
 // after calls fn with the group locked, unless the timer is stopped.
-func (g *group) after(d time.Duration, fn func()) *time.Timer {
-	return time.AfterFunc(d, func() {
+func (g *group) after(d time.Duration, fn func()) *timer {
+	t := &timer{}
+	t.clock = time.AfterFunc(d, func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if g.state != dead {
+		if g.state != dead && !t.stopped {
 			fn()
 		}
 	})
+	return t
 }
 
 // remove takes a member out and starts a rebalance.

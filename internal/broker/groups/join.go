@@ -155,7 +155,7 @@ func (g *group) replace(old *member, req *kmsg.JoinGroupRequest, cl Client, id s
 	delete(g.members, old.id)
 	mb := &member{
 		id: id, instance: req.InstanceID, client: cl, protocols: old.protocols,
-		assignment: old.assignment, synced: old.synced,
+		assignment: old.assignment,
 	}
 	g.members[id] = mb
 	g.static[*req.InstanceID] = id
@@ -218,8 +218,7 @@ func (g *group) rejoin(mb *member, req *kmsg.JoinGroupRequest) chan *kmsg.JoinGr
 func (g *group) prepare() {
 	g.delayed = g.state == empty
 	for _, mb := range g.members {
-		mb.answerSync(&kmsg.SyncGroupResponse{ErrorCode: code.RebalanceInProgress})
-		mb.synced = false
+		g.release(mb, code.RebalanceInProgress)
 	}
 	g.setState(preparing)
 	g.stopTimer()
@@ -305,7 +304,6 @@ func (g *group) complete() {
 	}
 	g.setState(completing)
 	for _, mb := range g.sorted() {
-		mb.synced = false
 		if mb.join != nil {
 			mb.answerJoin(g.joined(mb))
 			g.alive(mb)

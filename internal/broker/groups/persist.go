@@ -183,7 +183,7 @@ func (m *Manager) loadMetadata(k kmsg.GroupMetadataKey, value []byte) error {
 			id: s.MemberID, instance: s.InstanceID, client: Client{ID: s.ClientID, Host: s.ClientHost},
 			session:   time.Duration(s.SessionTimeoutMillis) * time.Millisecond,
 			rebalance: time.Duration(s.RebalanceTimeoutMillis) * time.Millisecond,
-			protocols: []kmsg.JoinGroupRequestProtocol{p}, assignment: s.Assignment, synced: true,
+			protocols: []kmsg.JoinGroupRequestProtocol{p}, assignment: s.Assignment,
 		}
 		g.members[mb.id] = mb
 		if mb.instance != nil {

@@ -64,13 +64,22 @@ func (g *group) sync(req *kmsg.SyncGroupRequest) (chan *kmsg.SyncGroupResponse, 
 	case completing:
 		mb.answerSync(&kmsg.SyncGroupResponse{ErrorCode: code.RebalanceInProgress})
 		ch := make(chan *kmsg.SyncGroupResponse, 1)
-		mb.sync, mb.synced = ch, true
+		mb.sync = ch
 		if mb.id == g.leader {
 			g.assign(req)
 		}
 		return ch, nil
 	default:
 		return refuse(code.RebalanceInProgress)
+	}
+}
+
+// release ends a member's wait for its assignment, if it waits; its session
+// begins anew, since nothing was heard of it meanwhile.
+func (g *group) release(mb *member, c int16) {
+	if mb.sync != nil {
+		mb.answerSync(&kmsg.SyncGroupResponse{ErrorCode: c})
+		g.alive(mb)
 	}
 }
 
@@ -97,7 +106,7 @@ func (g *group) assign(req *kmsg.SyncGroupRequest) {
 		if err != nil {
 			g.m.cfg.Log.Warn("keeping a group's assignment", "group", g.id, "error", err)
 			for _, mb := range g.members {
-				mb.answerSync(&kmsg.SyncGroupResponse{ErrorCode: code.CoordinatorNotAvailable})
+				g.release(mb, code.CoordinatorNotAvailable)
 			}
 			g.prepare()
 			return
