@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"os"
-	"path/filepath"
-	"slices"
 	"sync"
 )
 
@@ -16,9 +13,9 @@ import (
 // a checkpoint syncs the segments, and then the journal's files are used
 // again. After a crash the journal gives back what the segments lost.
 //
-// Its files are filled with zeros a step ahead of what is written, and then
-// used again and again, so that writing them changes no metadata and an
-// fdatasync is one write of the disk. What does not fit is left to the
+// Its files are filled with zeros once and then used again and again: space
+// that was written before is written without a change to the file system's
+// metadata, and an fdatasync is one write of the disk. What does not fit is left to the
 // segment's own sync, so the journal may be full, or broken, without harm but
 // to speed. A broken one is tried again with a file of its own, since the one
 // whose write failed is void with the next checkpoint.
@@ -31,7 +28,8 @@ type journal struct {
 	state    func(error) // told when the journal breaks, and with nil when it works again
 
 	mu      sync.Mutex
-	wake    sync.Cond
+	wake    sync.Cond // the writer
+	refill  sync.Cond // the one that fills files
 	buf     []byte
 	waiting []journalEntry
 	ends    []int // of the entries in buf
@@ -42,6 +40,7 @@ type journal struct {
 	count   int // files there are
 	broken  bool
 	probe   bool // a broken one is to be tried
+	growing bool // files are to be filled ahead
 	closed  bool
 
 	spare        []byte // of the writer
@@ -55,13 +54,6 @@ type journalEntry struct {
 	c *Commit
 }
 
-type journalFile struct {
-	file   File
-	gen    uint64
-	pos    int64
-	filled int64 // bytes it has
-}
-
 const (
 	journalMagic     = "DRjourn1"
 	journalHeader    = 16
@@ -70,55 +62,6 @@ const (
 	journalStep      = 1 << 20
 	journalSuffix    = ".journal"
 )
-
-// open starts with fresh files; what the old ones held has been recovered.
-func (j *journal) open() error {
-	j.wake.L = &j.mu
-	if err := j.fs.MkdirAll(j.dir, 0o700); err != nil {
-		return err
-	}
-	for range 2 {
-		f, err := j.create()
-		if err != nil {
-			return err
-		}
-		j.free = append(j.free, f)
-	}
-	return j.fs.SyncDir(j.dir)
-}
-
-// create opens a file, or makes one. What an existing one holds is of an older
-// generation.
-func (j *journal) create() (*journalFile, error) {
-	name := filepath.Join(j.dir, fmt.Sprintf("%d%s", j.count, journalSuffix))
-	f, err := j.fs.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("creating journal: %w", err)
-	}
-	size, err := f.Size()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("creating journal: %w", err), f.Close())
-	}
-	j.count++
-	return &journalFile{file: f, filled: size}, nil
-}
-
-// fill writes zeros a step beyond end: space that was written once is written
-// again without a change to the file system's metadata.
-func (f *journalFile) fill(end, limit int64) error {
-	if end <= f.filled {
-		return nil
-	}
-	to := min(end+journalStep, limit)
-	if _, err := f.file.WriteAt(make([]byte, to-f.filled), f.filled); err != nil {
-		return err
-	}
-	if err := f.file.Sync(); err != nil {
-		return err
-	}
-	f.filled = to
-	return nil
-}
 
 // add takes a copy of the batch, or says that there is no room.
 func (j *journal) add(p *Partition, c *Commit, b []byte) bool {
@@ -268,8 +211,11 @@ func (j *journal) write(buf []byte, ends []int) error {
 		binary.BigEndian.PutUint32(buf[start+4:], entryCRC(f.gen, buf[start:end]))
 		start = end
 	}
+	if f.pos > journalStep && f.pos+int64(len(buf)) > f.filled {
+		j.grows()
+	}
 	if err := f.fill(f.pos+int64(len(buf)), j.fileSize); err != nil {
-		return fmt.Errorf("filling journal: %w", err)
+		return err
 	}
 	if _, err := f.file.WriteAt(buf, f.pos); err != nil {
 		return fmt.Errorf("writing journal: %w", err)
@@ -281,88 +227,11 @@ func (j *journal) write(buf []byte, ends []int) error {
 	return nil
 }
 
-// fileFor returns the active file, or the next one when it is full.
-func (j *journal) fileFor(n int64) (*journalFile, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.active != nil && j.active.pos+n <= j.fileSize {
-		return j.active, nil
-	}
-	if len(j.free) == 0 && j.count < journalMaxFiles {
-		f, err := j.create()
-		if err == nil {
-			err = j.fs.SyncDir(j.dir)
-		}
-		if err != nil {
-			return nil, err
-		}
-		j.free = append(j.free, f)
-	}
-	j.rotated()
-	if len(j.free) == 0 {
-		return nil, errJournalFull
-	}
-	f := j.free[0]
-	if _, err := f.file.WriteAt(journalHead(j.nextGen), 0); err != nil {
-		return nil, fmt.Errorf("writing journal: %w", err)
-	}
-	j.free = j.free[1:]
-	if j.active != nil {
-		j.used = append(j.used, j.active)
-	}
-	f.gen, f.pos = j.nextGen, journalHeader
-	f.filled = max(f.filled, journalHeader)
-	j.nextGen++
-	j.active = f
-	return f, nil
-}
-
-func journalHead(gen uint64) []byte {
-	b := make([]byte, 0, journalHeader)
-	b = append(b, journalMagic...)
-	return binary.BigEndian.AppendUint64(b, gen)
-}
-
-// generation returns that of the file being written: a checkpoint begun now
-// covers all files before it.
-func (j *journal) generation() uint64 {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.active == nil {
-		return j.nextGen
-	}
-	return j.active.gen
-}
-
-// release makes the files before the generation free.
-func (j *journal) release(gen uint64) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.used = slices.DeleteFunc(j.used, func(f *journalFile) bool {
-		if f.gen >= gen {
-			return false
-		}
-		j.free = append(j.free, f)
-		return true
-	})
-}
-
-// close ends run, which writes what waits first.
+// close ends prepare, and run, which writes what waits first.
 func (j *journal) close() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.closed = true
 	j.wake.Broadcast()
-}
-
-// closeFiles is called when run has ended.
-func (j *journal) closeFiles() error {
-	var errs []error
-	for _, f := range slices.Concat(j.used, j.free) {
-		errs = append(errs, f.file.Close())
-	}
-	if j.active != nil {
-		errs = append(errs, j.active.file.Close())
-	}
-	return errors.Join(errs...)
+	j.refill.Broadcast()
 }

@@ -220,6 +220,7 @@ func (s *Store) ProducerID() (int64, error) {
 func (s *Store) Run(ctx context.Context) error {
 	var journal sync.WaitGroup
 	journal.Go(s.journal.run)
+	journal.Go(s.journal.prepare)
 	checkpoint := time.NewTicker(s.cfg.Checkpoint)
 	retention := time.NewTicker(s.cfg.Retention)
 	reopen := time.NewTicker(s.cfg.Reopen)
