@@ -195,10 +195,13 @@ func TestTheBrokersOwnTopicIsNotForClients(t *testing.T) {
 	}
 }
 
+// ingestTopics has topics made whose names end so.
+func ingestTopics(name string) (broker.TopicSpec, bool) {
+	return broker.TopicSpec{Partitions: 2, Config: map[string]string{"decoder.budget": "last"}}, strings.HasSuffix(name, "_ingest")
+}
+
 func TestUnknownTopicsAreMadeOnlyWhereAllowed(t *testing.T) {
-	r := start(t, broker.Config{AutoCreate: func(name string) (broker.TopicSpec, bool) {
-		return broker.TopicSpec{Partitions: 2, Config: map[string]string{"decoder.budget": "last"}}, strings.HasSuffix(name, "_ingest")
-	}})
+	r := start(t, broker.Config{AutoCreate: ingestTopics})
 	cl := r.client(t, kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(0), kgo.RecordDeliveryTimeout(5*time.Second))
 	if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "json_ingest", Value: []byte("v")}).FirstErr(); err != nil {
 		t.Errorf("an ingest topic: %v", err)

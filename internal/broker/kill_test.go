@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 
 func serveForever(dir, listen string) error {
 	b, err := broker.New(broker.Config{
-		DataDir: dir, Listen: listen, Open: true, MinFree: -1,
+		DataDir: dir, Listen: listen, Open: true, MinFree: -1, AutoCreate: ingestTopics,
 		// Small files and short rounds: a kill meets rolls, checkpoints,
 		// rotations and compaction.
 		Storage: storage.Options{JournalBytes: 256 << 10, Checkpoint: 100 * time.Millisecond, Retention: 150 * time.Millisecond},
