@@ -53,7 +53,7 @@ stages:
 	if r := decoder(t, data, "dead", "resend", "not/a/place"); r.code != 2 {
 		t.Errorf("a wrong place: %+v", r)
 	}
-	if r := decoder(t, data, "rerun", "--stage", "loud", "--from", "1d"); r.code != 0 || !strings.Contains(r.out, "as live: 1, new: 0, gone: 0, not handled: 2") {
+	if r := decoder(t, data, "rerun", "--stage", "loud", "--from", "1d"); r.code != 0 || !strings.Contains(r.out, "as live: 1, new: 0, gone: 0, changed: 0, not handled: 2") {
 		t.Errorf("rerun: %+v", r)
 	}
 	if r := decoder(t, data, "rerun", "--stage", "store"); r.code != 2 {

@@ -56,7 +56,7 @@ func (c *mailCheckCmd) Run(ctx context.Context, g *globals, io streams) error {
 				return nil
 			}
 			doc := mail.Decode(raw, d, conf.Mail.MailOptions())
-			r := mailResult{path, doc.Mail.From.Address, doc.Email.Subject, doc.Mail.Defects, engine.Check(ctx, doc, nil)}
+			r := mailResult{path, doc.Mail.From.Address, doc.Email.Subject, doc.Mail.Defects, engine.Check(ctx, doc)}
 			return r.print(io.out, c.JSON)
 		})
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/client"
+	"github.com/decodersring/decoder/internal/client/rerun"
 	"github.com/decodersring/decoder/internal/inbox"
 	"github.com/decodersring/decoder/internal/obs"
 	"github.com/decodersring/decoder/internal/state"
@@ -118,7 +119,7 @@ type Reruns interface {
 	Rerun(ctx context.Context, id string) (Rerun, error)
 	Continue(ctx context.Context, id string) error
 	Cancel(ctx context.Context, id string) error
-	Compare(ctx context.Context, id string) (RerunDifference, error)
+	Compare(ctx context.Context, id string) (rerun.Difference, error)
 }
 
 // Trier runs a record through the stage of that name; *client.Runtime is one.

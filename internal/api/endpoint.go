@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"strings"
 	"time"
 )
 
@@ -49,6 +50,14 @@ type endpoint struct {
 type call struct {
 	*http.Request
 	user string // who is signed in; "local:<name>" on the socket
+}
+
+// local reports whether the request came over the socket.
+func (c call) local() bool { return strings.HasPrefix(c.user, localPrefix) }
+
+// localOnly refuses what only the socket may ask.
+func localOnly() error {
+	return &Error{Status: http.StatusForbidden, Code: "local_only", Message: "this names files of the machine, and is taken only from the decoder command there"}
 }
 
 type callKey struct{}

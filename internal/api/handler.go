@@ -90,7 +90,7 @@ func (s *Server) admit(rt route, who func(*http.Request) (string, error), isLoca
 	case err != nil && (rt.access != open || isLocal):
 		return err
 	case rt.access == local && !isLocal:
-		return &Error{Status: http.StatusForbidden, Code: "local_only", Message: "this names files of the machine, and is taken only from the decoder command there"}
+		return localOnly()
 	}
 	return rt.serve(s, w, withUser(r, user))
 }

@@ -1,6 +1,10 @@
 package api
 
-import "context"
+import (
+	"context"
+
+	"github.com/decodersring/decoder/internal/client/rerun"
+)
 
 func (s *Server) rerunsHere() (Reruns, error) {
 	if s.deps.Reruns == nil {
@@ -26,6 +30,9 @@ func (s *Server) beginRerun(ctx context.Context, c call, in RerunRequest) (Rerun
 	if in.Stage == "" {
 		return Rerun{}, BadRequest("stage: want the name of a stage")
 	}
+	if len(in.Rules) > 0 && !c.local() {
+		return Rerun{}, localOnly()
+	}
 	return r.Begin(ctx, c.user, in)
 }
 
@@ -37,14 +44,17 @@ func (s *Server) rerun(ctx context.Context, _ call, in RerunKey) (Rerun, error) 
 	return r.Rerun(ctx, in.ID)
 }
 
-func (s *Server) compareRerun(ctx context.Context, _ call, in RerunKey) (RerunDifference, error) {
+// compareRerun answers with one line, however long that takes.
+func (s *Server) compareRerun(ctx context.Context, _ call, in RerunKey, emit func(rerun.Difference) error) error {
 	r, err := s.rerunsHere()
 	if err != nil {
-		return RerunDifference{}, err
+		return err
 	}
 	d, err := r.Compare(ctx, in.ID)
-	d.New, d.Gone = append([]string{}, d.New...), append([]string{}, d.Gone...)
-	return d, err
+	if err != nil {
+		return err
+	}
+	return emit(d)
 }
 
 func (s *Server) continueRerun(ctx context.Context, _ call, in RerunKey) (Empty, error) {

@@ -43,7 +43,7 @@ func routes() []route {
 		{get, "/reruns", "Stages run again over what the log holds, newest first", signedIn, answer((*Server).reruns)},
 		{post, "/reruns", "Run a stage again over what the log holds", signedIn, answer((*Server).beginRerun)},
 		{get, "/reruns/{id}", "A rerun and how far it has come", signedIn, answer((*Server).rerun)},
-		{get, "/reruns/{id}/difference", "What a rerun made otherwise than the live run", signedIn, answer((*Server).compareRerun)},
+		{get, "/reruns/{id}/difference", "What a rerun made otherwise than the live run", signedIn, stream((*Server).compareRerun)},
 		{post, "/reruns/{id}/continue", "Go on with a rerun that was interrupted", signedIn, answer((*Server).continueRerun)},
 		{del, "/reruns/{id}", "Cancel a rerun", signedIn, answer((*Server).cancelRerun)},
 

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"reflect"
-	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -96,7 +95,7 @@ func (s *Server) setPassword(ctx context.Context, c call, in PasswordChange) (Pa
 	if s.users.db == nil {
 		return none, Unavailable("this instance has no users")
 	}
-	isLocal := strings.HasPrefix(c.user, localPrefix)
+	isLocal := c.local()
 	if in.User == "" {
 		in.User = Admin
 	}

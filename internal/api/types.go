@@ -441,9 +441,11 @@ type LetterTried struct {
 
 // RerunRequest asks for a stage to be run again over what the log holds.
 type RerunRequest struct {
-	Stage string `json:"stage"`
-	From  string `json:"from,omitempty" doc:"RFC 3339, a date, or an age such as 7d; all when absent"`
-	Note  string `json:"note,omitempty"`
+	Stage string   `json:"stage"`
+	From  string   `json:"from,omitempty" doc:"RFC 3339, a date, or an age such as 7d; all when absent"`
+	Rules []string `json:"rules,omitempty" doc:"rule files of the machine that detect goes by, instead of what the events say of their rules; only over the socket"`
+	Ask   bool     `json:"ask,omitempty" doc:"a stage that calls a service may call it again"`
+	Note  string   `json:"note,omitempty"`
 }
 
 // Rerun is a run of a stage over what the log holds, apart from the live one.
@@ -453,8 +455,11 @@ type Rerun struct {
 	From    time.Time `json:"from,omitzero"`
 	By      string    `json:"by,omitempty"`
 	Note    string    `json:"note,omitempty"`
+	Rules   []string  `json:"rules,omitempty" doc:"names of the rule files it goes by"`
+	Ask     bool      `json:"ask,omitempty" doc:"services are called again"`
 	Started time.Time `json:"started"`
 	State   string    `json:"state" doc:"running, paused, done or cancelled"`
+	Problem string    `json:"problem,omitempty" doc:"why it stands still"`
 	Done    int64     `json:"done" doc:"records read"`
 	Total   int64     `json:"total"`
 }
@@ -462,15 +467,6 @@ type Rerun struct {
 // RerunKey names a rerun.
 type RerunKey struct {
 	ID string `json:"-" path:"id"`
-}
-
-// RerunDifference is what a rerun made otherwise than the live run, by the ids
-// documents have there.
-type RerunDifference struct {
-	Same   int      `json:"same"`
-	New    []string `json:"new"`
-	Gone   []string `json:"gone"`
-	Failed int      `json:"failed" doc:"records the stage could not handle"`
 }
 
 // SelfTestResult says what the self-test found.

@@ -152,6 +152,19 @@ func (c MailConfig) border() mail.Border {
 	return b
 }
 
+func (c MailConfig) keep() hygiene.Keep {
+	return hygiene.Keep{NoSubject: !c.Keep.Subject, NoRecipients: !c.Keep.Recipients, LinksAlways: c.Keep.Links}
+}
+
+// jsonify returns how messages are read, without the DNS.
+func (c MailConfig) jsonify() jsonify.Config {
+	jc := jsonify.Config{Border: c.border(), Own: c.Own, Body: int(c.Body)}
+	if c.Body == 0 {
+		jc.Body = -1
+	}
+	return jc
+}
+
 // Engine returns the checks as configured, without services and history: what
 // "mail check" uses.
 func (c MailConfig) Engine(disabled ...string) (*hygiene.Engine, error) {
@@ -177,19 +190,14 @@ func (a *App) mailSpecs() ([]client.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	jc := jsonify.Config{Border: c.border(), Own: c.Own, Body: int(c.Body)}
-	if c.Body == 0 {
-		jc.Body = -1
-	}
+	jc := c.jsonify()
 	read := client.Spec{Name: clientJsonify, Inputs: []string{bus.TopicEmail}, Outputs: []string{bus.TopicJsonified}}
 	if c.Auth == "dns" {
 		jc.Auth = auth.New(a.mailResolver(), 0)
 		read.Concurrency, read.Window = hygienestage.Concurrency, hygienestage.Window
 	}
 	read.Stage = jsonify.New(jc, a.scope(clientJsonify))
-	judge := hygienestage.New(engine, hygiene.Keep{
-		NoSubject: !c.Keep.Subject, NoRecipients: !c.Keep.Recipients, LinksAlways: c.Keep.Links,
-	}, a.scope(clientHygiene))
+	judge := hygienestage.New(engine, c.keep(), a.scope(clientHygiene))
 	link := maillink.New(maillink.Config{}, a.bus, a.scope(clientMaillink))
 	a.life.start(clientMaillink+" watch", link.Run)
 	out := []string{bus.TopicEvents, bus.TopicEmailAlert, bus.TopicRecheck}

@@ -2,38 +2,17 @@ package app
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/decodersring/decoder/internal/api"
-	"github.com/decodersring/decoder/internal/client"
 	"github.com/decodersring/decoder/internal/client/rerun"
-	"github.com/decodersring/decoder/internal/stage/detect"
-	"github.com/decodersring/decoder/internal/stage/normalise"
 )
-
-// freshStage returns a stage that has handled nothing yet, for a rerun. The
-// stages of mail are not among them: their services would be asked again.
-func (a *App) freshStage(name string) (client.Spec, error) {
-	switch name {
-	case clientNormalise:
-		s, err := normalise.New(normalise.Options{Home: a.home, Sensor: a.sensorName()})
-		if err != nil {
-			return client.Spec{}, err
-		}
-		return client.Spec{Name: name, Inputs: s.Inputs(), Outputs: s.Outputs(), Stage: s}, nil
-	case clientDetect:
-		s := detect.New(detect.Suricata{}, detect.Gap{})
-		return client.Spec{Name: name, Inputs: s.Inputs(), Outputs: s.Outputs(), Stage: s}, nil
-	}
-	for _, own := range a.options.Config.Stages {
-		if own.Name == name {
-			return own.Spec(a.options.Version, a.scope("stage "+name))
-		}
-	}
-	return client.Spec{}, api.BadRequest("stage %q cannot be run again: want %s, %s or a stage of one's own", name, clientNormalise, clientDetect)
-}
 
 // reruns runs stages again, as the API asks.
 type reruns struct {
@@ -42,12 +21,19 @@ type reruns struct {
 
 	mu      sync.Mutex
 	ctx     context.Context // nil: not started, or ended
-	running map[string]context.CancelFunc
+	running map[string]*runningRerun
+	stopped map[string]error // why runs that went on here no longer do
 	tasks   sync.WaitGroup
 }
 
+// runningRerun is a run that goes on here.
+type runningRerun struct {
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
 func (a *App) startReruns() {
-	a.reruns = &reruns{app: a, runs: rerun.New(a.bus, a.clients), running: map[string]context.CancelFunc{}}
+	a.reruns = &reruns{app: a, runs: rerun.New(a.bus, a.clients), running: map[string]*runningRerun{}, stopped: map[string]error{}}
 	a.life.start("reruns", a.reruns.Run)
 }
 
@@ -67,28 +53,38 @@ func (r *reruns) Run(ctx context.Context) error {
 
 // Begin implements api.Reruns.
 func (r *reruns) Begin(ctx context.Context, who string, q api.RerunRequest) (api.Rerun, error) {
-	var from time.Time
-	if q.From != "" {
-		var err error
-		if from, err = api.ParseTime(q.From, time.Now()); err != nil {
-			return api.Rerun{}, api.BadRequest("from: %v", err)
+	from, err := api.ParseTime(q.From, time.Now())
+	if err != nil {
+		return api.Rerun{}, api.BadRequest("from: %v", err)
+	}
+	settings := rerunSettings{Ask: q.Ask}
+	for _, path := range q.Rules {
+		if !filepath.IsAbs(path) {
+			return api.Rerun{}, api.BadRequest("rules: the path %s is not absolute", path)
+		}
+		settings.Rules = append(settings.Rules, filepath.Base(path))
+	}
+	stage, err := r.rerunStage(q.Stage, settings)
+	if err != nil {
+		return api.Rerun{}, err
+	}
+	request := rerun.Request{Spec: stage.Spec, From: from, By: who, Note: q.Note, Settings: settings}
+	if len(q.Rules) > 0 {
+		if request.Attachment, err = r.packedRules(q.Rules); err != nil {
+			return api.Rerun{}, err
 		}
 	}
-	spec, err := r.app.freshStage(q.Stage)
+	run, err := r.runs.Begin(ctx, request)
 	if err != nil {
 		return api.Rerun{}, err
 	}
-	run, err := r.runs.Begin(ctx, spec, from, who, q.Note)
-	if err != nil {
+	if err := r.start(run, stage); err != nil {
 		return api.Rerun{}, err
 	}
-	if err := r.start(run, spec); err != nil {
-		return api.Rerun{}, err
-	}
-	return r.show(ctx, run)
+	return r.show(ctx, run, r.here())
 }
 
-func (r *reruns) start(run rerun.Run, spec client.Spec) error {
+func (r *reruns) start(run rerun.Run, stage rerunStage) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ctx == nil {
@@ -98,18 +94,29 @@ func (r *reruns) start(run rerun.Run, spec client.Spec) error {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
-	r.running[run.ID] = cancel
+	here := &runningRerun{cancel, make(chan struct{})}
+	r.running[run.ID] = here
+	delete(r.stopped, run.ID)
 	r.tasks.Go(func() {
+		defer close(here.ended)
 		defer cancel()
-		err := r.runs.Continue(ctx, run, spec)
+		err := r.run(ctx, run, stage)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.running, run.ID)
 		if err != nil && ctx.Err() == nil {
 			r.app.log.Warn("rerun has stopped", "run", run.ID, "stage", run.Stage, "err", err)
+			r.stopped[run.ID] = err
 		}
-		r.mu.Lock()
-		delete(r.running, run.ID)
-		r.mu.Unlock()
 	})
 	return nil
+}
+
+func (r *reruns) run(ctx context.Context, run rerun.Run, stage rerunStage) (err error) {
+	if stage.Stage, err = stage.make(ctx, run); err != nil {
+		return err
+	}
+	return r.runs.Continue(ctx, run, stage.Spec)
 }
 
 func (r *reruns) find(ctx context.Context, id string) (rerun.Run, error) {
@@ -125,26 +132,60 @@ func (r *reruns) find(ctx context.Context, id string) (rerun.Run, error) {
 	return rerun.Run{}, api.NotFound("rerun", id)
 }
 
+// here returns the runs that go on here. It is asked before the log is asked
+// how they stand: a run that is among neither has been noted to have ended.
+func (r *reruns) here() map[string]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	here := map[string]bool{}
+	for id := range r.running {
+		here[id] = true
+	}
+	return here
+}
+
 // show adds what only this process and the log's offsets know.
-func (r *reruns) show(ctx context.Context, run rerun.Run) (api.Rerun, error) {
+func (r *reruns) show(ctx context.Context, run rerun.Run, here map[string]bool) (api.Rerun, error) {
 	p, err := r.runs.Progress(ctx, run)
 	if err != nil {
 		return api.Rerun{}, err
 	}
+	settings, err := settingsOf(run)
+	if err != nil {
+		return api.Rerun{}, err
+	}
 	out := api.Rerun{
-		ID: run.ID, Stage: run.Stage, From: run.From, By: run.By, Note: run.Note, Started: run.Started,
-		State: string(run.State), Done: p.Done, Total: p.Total,
+		ID: run.ID, Stage: run.Stage, From: run.From, By: run.By, Note: run.Note, Rules: settings.Rules, Ask: settings.Ask,
+		Started: run.Started, State: string(run.State), Done: p.Done, Total: p.Total,
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if run.State == rerun.Running && r.running[run.ID] == nil {
+	switch err := r.stopped[run.ID]; {
+	case run.State == rerun.Done:
+	case here[run.ID]: // it may not be noted yet that a cancelled one goes on
+		out.State = string(rerun.Running)
+	case run.State == rerun.Running:
 		out.State = "paused"
+		if err != nil {
+			out.Problem = err.Error()
+		}
 	}
 	return out, nil
 }
 
+func settingsOf(run rerun.Run) (s rerunSettings, err error) {
+	if len(run.Settings) > 0 {
+		err = json.Unmarshal(run.Settings, &s)
+	}
+	if err != nil {
+		return s, fmt.Errorf("reading how rerun %s was begun: %w", run.ID, err)
+	}
+	return s, nil
+}
+
 // List implements api.Reruns.
 func (r *reruns) List(ctx context.Context) ([]api.Rerun, error) {
+	here := r.here()
 	all, err := r.runs.List(ctx)
 	if err != nil {
 		return nil, err
@@ -152,7 +193,7 @@ func (r *reruns) List(ctx context.Context) ([]api.Rerun, error) {
 	slices.SortFunc(all, func(a, b rerun.Run) int { return b.Started.Compare(a.Started) })
 	out := make([]api.Rerun, 0, len(all))
 	for _, run := range all {
-		one, err := r.show(ctx, run)
+		one, err := r.show(ctx, run, here)
 		if err != nil {
 			return nil, err
 		}
@@ -163,11 +204,12 @@ func (r *reruns) List(ctx context.Context) ([]api.Rerun, error) {
 
 // Rerun implements api.Reruns.
 func (r *reruns) Rerun(ctx context.Context, id string) (api.Rerun, error) {
+	here := r.here()
 	run, err := r.find(ctx, id)
 	if err != nil {
 		return api.Rerun{}, err
 	}
-	return r.show(ctx, run)
+	return r.show(ctx, run, here)
 }
 
 // Continue implements api.Reruns.
@@ -176,18 +218,33 @@ func (r *reruns) Continue(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if run.State != rerun.Running {
-		return api.BadRequest("rerun %s is %s", id, run.State)
+	if run.State == rerun.Done {
+		return api.BadRequest("rerun %s is done", id)
 	}
-	spec, err := r.app.freshStage(run.Stage)
+	settings, err := settingsOf(run)
 	if err != nil {
 		return err
 	}
-	return r.start(run, spec)
+	stage, err := r.rerunStage(run.Stage, settings)
+	if err != nil {
+		return err
+	}
+	return r.start(run, stage)
 }
 
 // Cancel implements api.Reruns.
 func (r *reruns) Cancel(ctx context.Context, id string) error {
+	r.mu.Lock()
+	here := r.running[id]
+	r.mu.Unlock()
+	if here != nil {
+		here.cancel()
+		select {
+		case <-here.ended:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	run, err := r.find(ctx, id)
 	if err != nil {
 		return err
@@ -195,21 +252,18 @@ func (r *reruns) Cancel(ctx context.Context, id string) error {
 	if run.State == rerun.Done {
 		return api.BadRequest("rerun %s is done", id)
 	}
-	r.mu.Lock()
-	cancel := r.running[id]
-	r.mu.Unlock()
-	if cancel != nil {
-		cancel()
-	}
 	return r.runs.Cancel(ctx, run)
 }
 
 // Compare implements api.Reruns.
-func (r *reruns) Compare(ctx context.Context, id string) (api.RerunDifference, error) {
+func (r *reruns) Compare(ctx context.Context, id string) (rerun.Difference, error) {
 	run, err := r.find(ctx, id)
 	if err != nil {
-		return api.RerunDifference{}, err
+		return rerun.Difference{}, err
 	}
 	d, err := r.runs.Compare(ctx, run)
-	return api.RerunDifference{Same: d.Same, New: d.New, Gone: d.Gone, Failed: d.Failed}, err
+	if errors.Is(err, rerun.ErrTooMany) {
+		return d, api.BadRequest("%v", err)
+	}
+	return d, err
 }

@@ -14,6 +14,7 @@ type Output struct {
 	records []*bus.Record
 	origin  []byte // of the record handled; nil: outputs get no header of it
 	capture []byte
+	stage   []byte                 // whose output it is; nil: outputs get no header of it
 	limit   func(topic string) int // nil: none
 	err     error
 	arena   arena
@@ -21,8 +22,9 @@ type Output struct {
 
 // Emit adds a record to be appended to the topic. All bytes are copied, so
 // the caller may use its buffers again at once. The headers decoder-origin and
-// decoder-capture are the input's, unless the caller gives them. A record the
-// topic cannot take makes the input a dead letter.
+// decoder-capture are the input's, unless the caller gives them, and
+// decoder-stage is the runtime's to give. A record the topic cannot take makes
+// the input a dead letter.
 func (o *Output) Emit(topic string, key, value []byte, headers ...bus.Header) {
 	size := len(key) + len(value)
 	hasOrigin, hasCapture := o.origin == nil, o.capture == nil
@@ -42,8 +44,11 @@ func (o *Output) Emit(topic string, key, value []byte, headers ...bus.Header) {
 	r.Topic = topic
 	r.Key = o.arena.clone(key)
 	r.Value = o.arena.clone(value)
-	r.Headers = o.arena.headers(len(headers) + 2)
+	r.Headers = o.arena.headers(len(headers) + 3)
 	for _, h := range headers {
+		if h.Key == event.HeaderStage && o.stage != nil {
+			continue // passed on from the input
+		}
 		r.Headers = append(r.Headers, bus.Header{Key: h.Key, Value: o.arena.clone(h.Value)})
 	}
 	if !hasOrigin {
@@ -51,6 +56,9 @@ func (o *Output) Emit(topic string, key, value []byte, headers ...bus.Header) {
 	}
 	if !hasCapture {
 		r.Headers = append(r.Headers, bus.Header{Key: event.HeaderCapture, Value: o.capture})
+	}
+	if o.stage != nil {
+		r.Headers = append(r.Headers, bus.Header{Key: event.HeaderStage, Value: o.stage})
 	}
 	o.records = append(o.records, r)
 }

@@ -72,7 +72,7 @@ func newClient(r *Runtime, spec Spec) *Client {
 	return c
 }
 
-func (c *Client) output() *Output { return &Output{limit: c.limit} }
+func (c *Client) output() *Output { return &Output{limit: c.limit, stage: []byte(c.spec.Name)} }
 
 // limit is the largest record of a topic. One the spec does not name is looked
 // up each time.

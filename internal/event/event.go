@@ -27,6 +27,9 @@ const (
 	HeaderID = "decoder-id"
 	// HeaderTime is the document's @timestamp in RFC 3339 with nanoseconds.
 	HeaderTime = "decoder-time"
+	// HeaderStage names the stage that appended a record: on a topic that
+	// several write to, nothing else tells whose it is.
+	HeaderStage = "decoder-stage"
 )
 
 // Kinds of output, one name for each kind of document a record may give.

@@ -30,6 +30,6 @@ func BenchmarkCheck(b *testing.B) {
 	}
 	e := New(Config{}, shippedLists(b), nil, nil)
 	for i := 0; b.Loop(); i++ {
-		e.Check(b.Context(), docs[i%len(docs)], nil)
+		e.Check(b.Context(), docs[i%len(docs)])
 	}
 }

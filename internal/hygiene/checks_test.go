@@ -116,7 +116,7 @@ func shippedLists(t testing.TB) *Lists {
 
 func judge(t testing.TB, raw string) Verdict {
 	e := New(Config{Own: []string{"example.com"}}, shippedLists(t), nil, nil)
-	return e.Check(t.Context(), mail.Decode([]byte(raw), mail.Delivery{}, mail.Options{}), nil)
+	return e.Check(t.Context(), mail.Decode([]byte(raw), mail.Delivery{}, mail.Options{}))
 }
 
 func found(v Verdict, check string) bool {
@@ -179,7 +179,7 @@ func TestAuthenticationFailuresCountUnlessAListBrokeThem(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			doc := mail.Decode([]byte(message("", "")), mail.Delivery{}, mail.Options{})
 			doc.Mail.Auth, doc.Mail.List.ID = tt.auth, tt.list
-			if v := e.Check(t.Context(), doc, nil); found(v, "auth_fail") != tt.want {
+			if v := e.Check(t.Context(), doc); found(v, "auth_fail") != tt.want {
 				t.Errorf("%+v", v.Checks)
 			}
 		})
@@ -199,7 +199,7 @@ func TestArchivesAreLookedInto(t *testing.T) {
 	} {
 		doc := mail.Decode([]byte(message("", "")), mail.Delivery{}, mail.Options{})
 		doc.Email.Attachments = []mail.Attachment{{File: mail.File{Name: "a.zip", Extension: "zip", Archive: &tt.archive}}}
-		v := e.Check(t.Context(), doc, nil)
+		v := e.Check(t.Context(), doc)
 		if found(v, "attachment_archive_executable") != tt.runs || found(v, "attachment_encrypted") != tt.enc {
 			t.Errorf("%+v: %+v", tt.archive, v.Checks)
 		}
@@ -222,7 +222,7 @@ func TestListsCanBeOverridden(t *testing.T) {
 	}
 	e := New(Config{}, l, nil, nil)
 	check := func(raw string) Verdict {
-		return e.Check(t.Context(), mail.Decode([]byte(raw), mail.Delivery{}, mail.Options{}), nil)
+		return e.Check(t.Context(), mail.Decode([]byte(raw), mail.Delivery{}, mail.Options{}))
 	}
 	if v := check(message("", "https://short.example/x")); v.Result != Bad {
 		t.Errorf("own score: %+v", v)
@@ -250,7 +250,7 @@ func FuzzCheck(f *testing.F) {
 	}
 	e := New(Config{Own: []string{"example.com"}}, shippedLists(f), nil, nil)
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		v := e.Check(t.Context(), mail.Decode(raw, mail.Delivery{}, mail.Options{}), nil)
+		v := e.Check(t.Context(), mail.Decode(raw, mail.Delivery{}, mail.Options{}))
 		if v.Score < 0 || v.Score > 100 || v.Result == "" {
 			t.Fatalf("%+v", v)
 		}

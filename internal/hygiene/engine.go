@@ -71,32 +71,48 @@ func New(c Config, l *Lists, s Services, h History) *Engine {
 	return e
 }
 
-// Check judges a document. recorded are answers of an earlier verdict: with
-// them no service is asked, and the same verdict results.
-func (e *Engine) Check(ctx context.Context, doc *mail.Document, recorded []Answer) Verdict {
+// Check judges a document.
+func (e *Engine) Check(ctx context.Context, doc *mail.Document) Verdict {
 	v := e.local(doc)
 	if e.history != nil {
 		e.past(&v, e.history.See(doc))
 	}
-	v.Answers = recorded
-	if recorded == nil {
-		v.Answers = e.ask(ctx, doc, nil)
-	}
+	v.Answers = e.ask(ctx, doc, nil)
 	e.answers(&v)
 	e.sum(&v)
 	return v
+}
+
+// Repeat judges a document again as of when it was judged before: services are
+// not asked, what they said then counts, and what was known of the sender then
+// too. With the same lists, scores and checks the same verdict results.
+func (e *Engine) Repeat(doc *mail.Document, before Verdict) Verdict {
+	v := e.local(doc)
+	v.Revision, v.Answers = before.Revision, before.Answers
+	e.remembered(&v, before)
+	e.answers(&v)
+	e.sum(&v)
+	return v
+}
+
+// remembered takes over what the past said at an earlier verdict, with the
+// points it has now.
+func (e *Engine) remembered(v *Verdict, before Verdict) {
+	for _, c := range before.Checks {
+		switch c.Name {
+		case "domain_new", "sender_new", "conversation_known":
+			if k, on := e.asked[c.Name]; on {
+				v.add(e.finding(k, c.Evidence))
+			}
+		}
+	}
 }
 
 // Recheck judges a document again whose verdict was incomplete: only what did
 // not answer is asked. What the past said then still stands.
 func (e *Engine) Recheck(ctx context.Context, doc *mail.Document, before Verdict) Verdict {
 	v := e.local(doc)
-	for _, c := range before.Checks {
-		switch c.Name {
-		case "domain_new", "sender_new", "conversation_known":
-			v.add(c)
-		}
-	}
+	e.remembered(&v, before)
 	v.Answers = e.ask(ctx, doc, before.Answers)
 	v.Revision = before.Revision + 1
 	e.answers(&v)

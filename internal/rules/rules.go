@@ -209,13 +209,10 @@ func (s *Set) readState() error {
 
 // RuleSet returns the files an engine loads.
 func (s *Set) RuleSet() (suricata.RuleSet, error) {
-	classification, reference := suricata.DefaultFiles()
-	if p := s.path("active", "classification.config"); exists(p) {
-		classification = p
-	}
+	_, reference := suricata.DefaultFiles()
 	set := suricata.RuleSet{
 		Files:          []string{s.path("active", "decoder.rules"), s.path("builtin", "selftest.rules")},
-		Classification: classification, Reference: reference,
+		Classification: s.classification(), Reference: reference,
 	}
 	if p := s.path("threshold.config"); exists(p) {
 		set.Threshold = p
@@ -226,6 +223,15 @@ func (s *Set) RuleSet() (suricata.RuleSet, error) {
 		}
 	}
 	return set, nil
+}
+
+// classification is the file of classes in use: the rules' own, or the engine's.
+func (s *Set) classification() string {
+	if p := s.path("active", "classification.config"); exists(p) {
+		return p
+	}
+	path, _ := suricata.DefaultFiles()
+	return path
 }
 
 // Status is how the rules stand.

@@ -147,7 +147,7 @@ func verdictRate(ctx context.Context, msgs [][]byte, n int) (float64, error) {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
 				doc := mail.Decode(msgs[i%int64(len(msgs))], mail.Delivery{}, mail.Options{})
-				if _, err := hygiene.EventOf(doc, e.Check(ctx, doc, nil), hygiene.Keep{}); err != nil {
+				if _, err := hygiene.EventOf(doc, e.Check(ctx, doc), hygiene.Keep{}); err != nil {
 					failed.Add(1)
 				}
 			}

@@ -1264,7 +1264,7 @@ export interface paths {
                         [name: string]: unknown;
                     };
                     content: {
-                        "application/json": components["schemas"]["RerunDifference"];
+                        "application/x-ndjson": components["schemas"]["RerunDifference"];
                     };
                 };
                 /** @description Error */
@@ -2537,6 +2537,8 @@ export interface components {
             replay: components["schemas"]["Replay"];
         };
         Rerun: {
+            /** @description services are called again */
+            ask?: boolean;
             by?: string;
             /** @description records read */
             done: number;
@@ -2544,6 +2546,10 @@ export interface components {
             from?: string;
             id: string;
             note?: string;
+            /** @description why it stands still */
+            problem?: string;
+            /** @description names of the rule files it goes by */
+            rules?: string[];
             stage: string;
             /** Format: date-time */
             started: string;
@@ -2551,18 +2557,39 @@ export interface components {
             state: string;
             total: number;
         };
+        RerunChange: {
+            fields?: string[];
+            id: string;
+            now?: components["schemas"]["RerunSummary"];
+            topic: string;
+            was?: components["schemas"]["RerunSummary"];
+        };
+        RerunChanges: {
+            count: number;
+            first: components["schemas"]["RerunChange"][];
+        };
         RerunDifference: {
-            /** @description records the stage could not handle */
+            changed: components["schemas"]["RerunChanges"];
             failed: number;
-            gone: string[];
-            new: string[];
+            gone: components["schemas"]["RerunChanges"];
+            new: components["schemas"]["RerunChanges"];
             same: number;
         };
         RerunRequest: {
+            /** @description a stage that calls a service may call it again */
+            ask?: boolean;
             /** @description RFC 3339, a date, or an age such as 7d; all when absent */
             from?: string;
             note?: string;
+            /** @description rule files of the machine that detect goes by, instead of what the events say of their rules; only over the socket */
+            rules?: string[];
             stage: string;
+        };
+        RerunSummary: {
+            score?: number;
+            severity?: string;
+            time?: string;
+            title?: string;
         };
         Rule: {
             class?: string;

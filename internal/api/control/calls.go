@@ -7,6 +7,7 @@ import (
 
 	"github.com/decodersring/decoder/internal/api"
 	"github.com/decodersring/decoder/internal/bus"
+	"github.com/decodersring/decoder/internal/client/rerun"
 	"github.com/decodersring/decoder/internal/inbox"
 	"github.com/decodersring/decoder/internal/store"
 )
@@ -141,8 +142,12 @@ func (c *Client) Rerun(ctx context.Context, id string) (api.Rerun, error) {
 }
 
 // CompareRerun returns what a rerun made otherwise than the live run.
-func (c *Client) CompareRerun(ctx context.Context, id string) (api.RerunDifference, error) {
-	return call[api.RerunDifference](ctx, c, get, "/reruns/{id}/difference", api.RerunKey{ID: id})
+func (c *Client) CompareRerun(ctx context.Context, id string) (d rerun.Difference, err error) {
+	err = stream(ctx, c, get, "/reruns/{id}/difference", api.RerunKey{ID: id}, func(one rerun.Difference) error {
+		d = one
+		return nil
+	})
+	return d, err
 }
 
 // ContinueRerun goes on with a rerun that was interrupted.

@@ -5,33 +5,34 @@
 package rerun
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/client"
-	"github.com/decodersring/decoder/internal/event"
-	"github.com/decodersring/decoder/internal/fault"
 )
 
 // Headers of records on the topic reruns.
 const (
-	HeaderRun    = "decoder-rerun"       // id of the run
-	HeaderLiveID = "decoder-rerun-live"  // id the document has in the live run
-	HeaderTopic  = "decoder-rerun-topic" // where the live run appends it
-	HeaderKind   = "decoder-rerun-kind"  // one of the kinds below
-	kindDocument = "document"            // made by the stage
-	kindFailure  = "failure"             // a record the stage could not handle
-	kindState    = "state"               // a Run, as it stands
-	kindOf       = "rerun"               // of ids
-	deadLetters  = "rerun"               // of all runs
-	groupPrefix  = "decoder-rerun-"
+	HeaderRun    = "decoder-rerun"        // id of the run
+	HeaderLiveID = "decoder-rerun-live"   // id the document has in the live run
+	HeaderTopic  = "decoder-rerun-topic"  // where the live run appends it
+	HeaderKind   = "decoder-rerun-kind"   // one of the kinds below
+	headerDigest = "decoder-rerun-digest" // of the document as the stage made it
+
+	kindDocument   = "document"   // made by the stage
+	kindFailure    = "failure"    // a record the stage could not handle
+	kindState      = "state"      // a Run, as it stands
+	kindAttachment = "attachment" // what the run was begun with, besides
+	kindOf         = "rerun"      // of ids
+	deadLetters    = "rerun"      // of all runs
+	groupPrefix    = "decoder-rerun-"
 )
 
 // State says what became of a run.
@@ -46,17 +47,18 @@ const (
 
 // Run is one run of a stage over a part of the log.
 type Run struct {
-	ID      string    `json:"id"`
-	Stage   string    `json:"stage"`
-	Inputs  []string  `json:"inputs"`
-	Outputs []string  `json:"outputs"`
-	From    time.Time `json:"from"` // of the records' time on the log
-	Note    string    `json:"note,omitempty"`
-	By      string    `json:"by,omitempty"`
-	Started time.Time `json:"started_at"`
-	Changed time.Time `json:"changed_at"`
-	State   State     `json:"state"`
-	Spans   []Span    `json:"spans"`
+	ID       string          `json:"id"`
+	Stage    string          `json:"stage"`
+	Inputs   []string        `json:"inputs"`
+	Outputs  []string        `json:"outputs"`
+	From     time.Time       `json:"from"` // of the records' time on the log
+	Note     string          `json:"note,omitempty"`
+	By       string          `json:"by,omitempty"`
+	Settings json.RawMessage `json:"settings,omitempty"` // how the stage is made; who makes it knows
+	Started  time.Time       `json:"started_at"`
+	Changed  time.Time       `json:"changed_at"`
+	State    State           `json:"state"`
+	Spans    []Span          `json:"spans"`
 }
 
 // Span is the part of one partition the run reads.
@@ -64,6 +66,7 @@ type Span struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
 	From      int64  `json:"from"`
+	At        int64  `json:"at"` // the next to be read, as of when the run was last noted
 	To        int64  `json:"to"`
 }
 
@@ -73,54 +76,114 @@ type Progress struct {
 	Total int64 `json:"total"`
 }
 
-// Reruns keeps the runs on a log.
+// Reruns keeps the runs on a log. Its methods may be called concurrently.
 type Reruns struct {
 	bus     *bus.Bus
 	runtime *client.Runtime
+
+	mu    sync.Mutex
+	known map[string]noted
+	order []string        // ids, as they were first noted
+	next  map[int32]int64 // what of the topic has been looked through for runs
+}
+
+// noted is a run and where the log has its last note.
+type noted struct {
+	run       Run
+	partition int32
+	offset    int64
 }
 
 // New returns the way to the runs; those started in this process run in the
 // runtime.
-func New(b *bus.Bus, r *client.Runtime) *Reruns { return &Reruns{bus: b, runtime: r} }
+func New(b *bus.Bus, r *client.Runtime) *Reruns {
+	return &Reruns{bus: b, runtime: r, known: map[string]noted{}, next: map[int32]int64{}}
+}
+
+// Request describes a new run.
+type Request struct {
+	Spec       client.Spec // name, inputs and outputs
+	From       time.Time   // zero: all that the log holds
+	By, Note   string
+	Settings   any    // kept as JSON with the run
+	Attachment []byte // kept beside the run, at most maxAttachment
+}
+
+// maxAttachment is what surely fits into one record.
+const maxAttachment = 12 << 20
 
 // Begin notes a new run of a stage over what its inputs hold from the time
 // given up to now. Nothing runs before Continue.
-func (r *Reruns) Begin(ctx context.Context, spec client.Spec, from time.Time, by, note string) (Run, error) {
+func (r *Reruns) Begin(ctx context.Context, q Request) (Run, error) {
 	run := Run{
-		ID: strings.ToLower(rand.Text()[:12]), Stage: spec.Name, Inputs: spec.Inputs, Outputs: spec.Outputs,
-		From: from.UTC(), By: by, Note: note, Started: time.Now().UTC(), State: Running,
+		ID: strings.ToLower(rand.Text()[:12]), Stage: q.Spec.Name, Inputs: q.Spec.Inputs, Outputs: q.Spec.Outputs,
+		From: q.From.UTC(), By: q.By, Note: q.Note, Started: time.Now().UTC(), State: Running,
 	}
-	start := map[bus.Partition]int64{}
-	for _, topic := range spec.Inputs {
-		spans, err := r.bus.After(ctx, topic, from)
+	var err error
+	if run.Settings, err = json.Marshal(q.Settings); err != nil {
+		return run, fmt.Errorf("beginning a rerun: %w", err)
+	}
+	if len(q.Attachment) > maxAttachment {
+		return run, fmt.Errorf("beginning a rerun: what belongs to it has %d bytes, at most %d are kept", len(q.Attachment), maxAttachment)
+	}
+	for _, topic := range q.Spec.Inputs {
+		spans, err := r.bus.After(ctx, topic, q.From)
 		if err != nil {
 			return run, err
 		}
 		for p, s := range spans {
-			run.Spans = append(run.Spans, Span{Topic: topic, Partition: p, From: s.From, To: s.To})
-			start[bus.Partition{Topic: topic, Partition: p}] = s.From
+			run.Spans = append(run.Spans, Span{Topic: topic, Partition: p, From: s.From, At: s.From, To: s.To})
 		}
 	}
-	if err := r.bus.SetCommitted(ctx, run.group(), start); err != nil {
+	if q.Attachment != nil {
+		if err := r.bus.Append(ctx, recordOf(run.ID, kindAttachment, q.Attachment)); err != nil {
+			return run, err
+		}
+	}
+	if err := r.place(ctx, run); err != nil {
 		return run, err
 	}
 	return run, r.note(ctx, &run)
 }
 
+// place sets the run's group to where it stands.
+func (r *Reruns) place(ctx context.Context, run Run) error {
+	at := map[bus.Partition]int64{}
+	for _, s := range run.Spans {
+		at[bus.Partition{Topic: s.Topic, Partition: s.Partition}] = s.At
+	}
+	return r.bus.SetCommitted(ctx, run.group(), at)
+}
+
+// Attachment returns what the run was begun with, nil for nothing.
+func (r *Reruns) Attachment(ctx context.Context, run Run) (attachment []byte, err error) {
+	err = r.each(ctx, run.ID, func(record *bus.Record) {
+		if bus.Value(record, HeaderKind) == kindAttachment {
+			attachment = record.Value
+		}
+	})
+	return attachment, err
+}
+
 // Continue runs a run, from where it stands, until it has read all it shall
-// read or ctx ends; then it can be continued. The spec's stage must be an
-// instance of its own, not the live one.
+// read or ctx ends; then it can be continued, as one that was cancelled can.
+// The spec's stage must be an instance of its own, not the live one.
 func (r *Reruns) Continue(ctx context.Context, run Run, spec client.Spec) error {
 	if spec.Stage == nil || spec.Name != run.Stage {
 		return fmt.Errorf("run %s is one of stage %s", run.ID, run.Stage)
 	}
-	again := &stage{inner: spec.Stage, run: run.ID, until: run.ends()}
-	if checker, ok := spec.Stage.(client.Checker); ok {
-		again.Checker = checker
+	if run.State == Cancelled {
+		if err := r.place(ctx, run); err != nil {
+			return err
+		}
+		run.State = Running
+		if err := r.note(ctx, &run); err != nil {
+			return err
+		}
 	}
 	own := spec
 	own.Name, own.Group, own.Dead = "rerun-"+run.ID, run.group(), deadLetters
-	own.Stage, own.Outputs = wrapped(again), []string{bus.TopicReruns}
+	own.Stage, own.Outputs = again(spec.Stage, run), []string{bus.TopicReruns}
 	c, err := r.runtime.New(own)
 	if err != nil {
 		return err
@@ -145,52 +208,75 @@ func (r *Reruns) Continue(ctx context.Context, run Run, spec client.Spec) error 
 	if err := <-ended; err != nil {
 		return err
 	}
-	run.State = Done
-	return r.note(ctx, &run)
+	return r.end(ctx, run, Done)
 }
 
-// Cancel notes that a run shall not be continued. Who runs it ends its
-// Continue.
-func (r *Reruns) Cancel(ctx context.Context, run Run) error {
-	run.State = Cancelled
-	return r.note(ctx, &run)
-}
+// Cancel notes that a run has been ended where it stands. Who runs it ends its
+// Continue first.
+func (r *Reruns) Cancel(ctx context.Context, run Run) error { return r.end(ctx, run, Cancelled) }
 
-// List returns the runs the log still knows, as they were last noted.
-func (r *Reruns) List(ctx context.Context) ([]Run, error) {
-	var order []string
-	last := map[string]Run{}
-	err := r.each(ctx, "", func(record *bus.Record) {
-		var run Run
-		if bus.Value(record, HeaderKind) != kindState || json.Unmarshal(record.Value, &run) != nil || run.ID == "" {
-			return
-		}
-		if _, known := last[run.ID]; !known {
-			order = append(order, run.ID)
-		}
-		if !run.Changed.Before(last[run.ID].Changed) {
-			last[run.ID] = run
-		}
-	})
-	runs := make([]Run, 0, len(order))
-	for _, id := range order {
-		runs = append(runs, last[id])
+// end notes how far the run has come and lets go of its group, which nobody
+// reads in any more and which would only be seen to fall behind.
+func (r *Reruns) end(ctx context.Context, run Run, state State) error {
+	at, err := r.positions(ctx, run)
+	if err != nil {
+		return err
 	}
-	return runs, err
+	run.State = state
+	for i := range run.Spans {
+		run.Spans[i].At = at[i]
+	}
+	if err := r.note(ctx, &run); err != nil {
+		return err
+	}
+	// A group that cannot be deleted now does no harm but to be listed.
+	_ = r.bus.DeleteGroup(ctx, run.group())
+	return nil
 }
 
 // Progress returns how far the run has come.
 func (r *Reruns) Progress(ctx context.Context, run Run) (Progress, error) {
-	at, err := r.bus.Committed(ctx, run.group())
+	at, err := r.positions(ctx, run)
 	if err != nil {
 		return Progress{}, err
 	}
 	var p Progress
-	for _, s := range run.Spans {
+	for i, s := range run.Spans {
 		p.Total += s.To - s.From
-		p.Done += min(max(at[bus.Partition{Topic: s.Topic, Partition: s.Partition}], s.From), s.To) - s.From
+		p.Done += at[i] - s.From
 	}
 	return p, nil
+}
+
+// positions returns the next record to be read of each span. What retention
+// has cut meanwhile counts as read: nobody will.
+func (r *Reruns) positions(ctx context.Context, run Run) ([]int64, error) {
+	out := make([]int64, len(run.Spans))
+	committed := map[bus.Partition]int64{}
+	bounds := map[string]map[int32]bus.Span{}
+	if run.State == Running {
+		var err error
+		if committed, err = r.bus.Committed(ctx, run.group()); err != nil {
+			return nil, err
+		}
+		for _, topic := range run.Inputs {
+			if bounds[topic], err = r.bus.Bounds(ctx, topic); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for i, s := range run.Spans {
+		at := max(s.At, committed[bus.Partition{Topic: s.Topic, Partition: s.Partition}], bounds[s.Topic][s.Partition].From)
+		out[i] = min(max(at, s.From), s.To)
+	}
+	return out, nil
+}
+
+func recordOf(id, kind string, value []byte) *bus.Record {
+	return &bus.Record{
+		Topic: bus.TopicReruns, Key: []byte(id), Value: value,
+		Headers: []bus.Header{{Key: HeaderRun, Value: []byte(id)}, {Key: HeaderKind, Value: []byte(kind)}},
+	}
 }
 
 func (r *Reruns) note(ctx context.Context, run *Run) error {
@@ -199,24 +285,7 @@ func (r *Reruns) note(ctx context.Context, run *Run) error {
 	if err != nil {
 		return fmt.Errorf("noting run %s: %w", run.ID, err)
 	}
-	return r.bus.Append(ctx, &bus.Record{
-		Topic: bus.TopicReruns, Key: []byte(run.ID), Value: value,
-		Headers: []bus.Header{{Key: HeaderRun, Value: []byte(run.ID)}, {Key: HeaderKind, Value: []byte(kindState)}},
-	})
-}
-
-// each calls take for the records of a run, or of all.
-func (r *Reruns) each(ctx context.Context, id string, take func(*bus.Record)) error {
-	bounds, err := r.bus.Bounds(ctx, bus.TopicReruns)
-	if err != nil {
-		return err
-	}
-	return r.bus.Scan(ctx, bus.TopicReruns, bounds, func(record *bus.Record) bool {
-		if id == "" || bus.Value(record, HeaderRun) == id {
-			take(record)
-		}
-		return true
-	})
+	return r.bus.Append(ctx, recordOf(run.ID, kindState, value))
 }
 
 func (run Run) group() string { return groupPrefix + run.ID }
@@ -227,87 +296,4 @@ func (run Run) ends() map[bus.Partition]int64 {
 		ends[bus.Partition{Topic: s.Topic, Partition: s.Partition}] = s.To
 	}
 	return ends
-}
-
-// stage runs another and sends all it makes to the topic reruns.
-type stage struct {
-	client.Checker
-	inner client.Stage
-	run   string
-	until map[bus.Partition]int64
-}
-
-// wrapped hides the checker of a stage that has none.
-func wrapped(s *stage) client.Stage {
-	if s.Checker == nil {
-		return struct{ client.Stage }{s}
-	}
-	return s
-}
-
-// Handle implements [client.Stage].
-func (s *stage) Handle(ctx context.Context, in *client.Record, out *client.Output) error {
-	if in.Resent || in.Offset >= s.until[bus.Partition{Topic: in.Topic, Partition: in.Partition}] {
-		return nil
-	}
-	made, err := client.TryFrom(ctx, s.inner, in)
-	if err != nil {
-		if e := fault.Of(err); e.Class == fault.Permanent {
-			s.fails(in, e, out)
-			return nil
-		}
-		return err
-	}
-	for i, r := range made {
-		live := bus.Value(r, event.HeaderID)
-		if live == "" {
-			live = event.ID(in.Origin, r.Topic, i)
-		}
-		id := event.ID(s.run+":"+live, kindOf, 0)
-		headers := []bus.Header{
-			{Key: HeaderRun, Value: []byte(s.run)}, {Key: HeaderKind, Value: []byte(kindDocument)},
-			{Key: HeaderLiveID, Value: []byte(live)}, {Key: HeaderTopic, Value: []byte(r.Topic)},
-			{Key: event.HeaderID, Value: []byte(id)},
-		}
-		if t := bus.Value(r, event.HeaderTime); t != "" {
-			headers = append(headers, bus.Header{Key: event.HeaderTime, Value: []byte(t)})
-		}
-		out.Emit(bus.TopicReruns, r.Key, s.marked(r.Value, id), headers...)
-	}
-	return nil
-}
-
-func (s *stage) fails(in *client.Record, e *fault.Error, out *client.Output) {
-	value, err := json.Marshal(map[string]any{"error": e.Err.Error(), "error_code": e.Code, "origin": in.Origin,
-		"topic": in.Topic, "partition": in.Partition, "offset": in.Offset})
-	if err != nil {
-		value = nil // texts and numbers always marshal
-	}
-	out.Emit(bus.TopicReruns, in.Key, value,
-		bus.Header{Key: HeaderRun, Value: []byte(s.run)}, bus.Header{Key: HeaderKind, Value: []byte(kindFailure)})
-}
-
-// marked returns the document with its id in this run and the run's id, so
-// that a store shows it apart. What is no JSON object stays as it is.
-func (s *stage) marked(value []byte, id string) []byte {
-	decoder := json.NewDecoder(bytes.NewReader(value))
-	decoder.UseNumber()
-	var document map[string]any
-	if decoder.Decode(&document) != nil || document == nil {
-		return value
-	}
-	own, _ := document["decoder"].(map[string]any)
-	if own == nil {
-		own = map[string]any{}
-	}
-	own["rerun"] = map[string]any{"id": s.run}
-	document["decoder"] = own
-	if e, is := document["event"].(map[string]any); is {
-		e["id"] = id
-	}
-	marked, err := json.Marshal(document)
-	if err != nil {
-		return value
-	}
-	return marked
 }

@@ -71,7 +71,7 @@ func TestARerunFindsWhatIsNewAndGoneAndTouchesNothingLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	reruns := rerun.New(b, rt)
-	run, err := reruns.Begin(t.Context(), spec(&threshold{}), time.Now().Add(-time.Hour), "tester", "least 40")
+	run, err := reruns.Begin(t.Context(), rerun.Request{Spec: spec(&threshold{}), From: time.Now().Add(-time.Hour), By: "tester", Note: "least 40"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestARerunFindsWhatIsNewAndGoneAndTouchesNothingLive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Same != 50 || len(d.New) != 10 || len(d.Gone) != 0 || d.Failed != 1 {
+	if d.Same != 50 || d.New.Count != 10 || len(d.New.First) != 10 || d.Gone.Count != 0 || d.Changed.Count != 0 || d.Failed != 1 {
 		t.Errorf("difference %+v", d)
 	}
 	if n := len(bustest.All(t, b, bus.TopicAlerts)); n > liveAlerts+1 { // the live run has seen the later record
@@ -121,14 +121,14 @@ func TestARerunFindsWhatIsNewAndGoneAndTouchesNothingLive(t *testing.T) {
 		}
 	}
 
-	stricter, err := reruns.Begin(t.Context(), spec(&threshold{}), time.Time{}, "tester", "least 60")
+	stricter, err := reruns.Begin(t.Context(), rerun.Request{Spec: spec(&threshold{}), By: "tester", Note: "least 60"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := reruns.Continue(t.Context(), stricter, spec(&threshold{least: 60})); err != nil {
 		t.Fatal(err)
 	}
-	if d, err = reruns.Compare(t.Context(), stricter); err != nil || len(d.Gone) != 10 || len(d.New) != 0 {
+	if d, err = reruns.Compare(t.Context(), stricter); err != nil || d.Gone.Count != 10 || d.New.Count != 0 {
 		t.Errorf("difference %+v, %v", d, err)
 	}
 }

@@ -158,7 +158,7 @@ func (r *Report) walk(ctx context.Context, e *hygiene.Engine, o mail.Options, di
 			r.Skipped++
 			return nil
 		}
-		v := e.Check(ctx, mail.Decode(raw, del, o), nil)
+		v := e.Check(ctx, mail.Decode(raw, del, o))
 		r.Slowest = max(r.Slowest, time.Since(start))
 		f(path, v)
 		return nil

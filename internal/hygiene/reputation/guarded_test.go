@@ -245,7 +245,7 @@ func TestAServiceThatDoesNotAnswerMakesTheVerdictIncompleteAndARecheckCompletesI
 		}
 		e := hygiene.New(hygiene.Config{Deadline: time.Second}, lists, s, nil)
 		start := time.Now()
-		v := e.Check(t.Context(), document(), nil)
+		v := e.Check(t.Context(), document())
 		if took := time.Since(start); took > 1100*time.Millisecond {
 			t.Errorf("the verdict took %v with a deadline of a second", took)
 		}
@@ -259,7 +259,7 @@ func TestAServiceThatDoesNotAnswerMakesTheVerdictIncompleteAndARecheckCompletesI
 			t.Errorf("%+v", w)
 		}
 		calls := f.calls.Load()
-		if again := e.Check(t.Context(), document(), w.Answers); again.Score != w.Score || f.calls.Load() != calls {
+		if again := e.Repeat(document(), w); again.Score != w.Score || f.calls.Load() != calls {
 			t.Errorf("with recorded answers: score %d, want %d; %d calls more", again.Score, w.Score, f.calls.Load()-calls)
 		}
 	})
@@ -281,7 +281,7 @@ func TestLocalFeedsNeedNoAccount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := hygiene.New(hygiene.Config{}, lists, s, nil).Check(t.Context(), document(), nil)
+	v := hygiene.New(hygiene.Config{}, lists, s, nil).Check(t.Context(), document())
 	if v.Result != hygiene.Bad || v.Incomplete || len(v.Answers) != 2 {
 		t.Errorf("%+v", v)
 	}

@@ -152,6 +152,10 @@ func (c Config) outputs() []string {
 	return all
 }
 
+// Asks reports whether the stage calls a service, whose answer another time
+// may be another.
+func (c Config) Asks() bool { return c.HTTP != nil }
+
 // Spec returns the client that runs the stage. What a program writes to its
 // standard error goes to the scope's log.
 func (c Config) Spec(version string, scope obs.Scope) (client.Spec, error) {

@@ -1,9 +1,14 @@
 package detect
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/decodersring/decoder/internal/event"
+	"github.com/decodersring/decoder/internal/fault"
 )
 
 // Event is an event as a detector sees it: the values of the fields that the
@@ -66,6 +71,7 @@ type reader struct {
 	fields   []event.Path // of each field; two detectors may want the same
 	values   []event.Leaf // by path
 	elements event.Elements
+	names    []string // of the objects copied
 	copied   []event.Path
 	kept     []event.Leaf
 }
@@ -77,6 +83,7 @@ func newReader(fields, copied []string) *reader {
 	for _, f := range fields {
 		r.fields = append(r.fields, r.parser.Path(f))
 	}
+	r.names = copied
 	for _, c := range copied {
 		r.copied = append(r.copied, r.parser.Path(c))
 	}
@@ -108,16 +115,44 @@ func (r *reader) release() {
 	r.elements.Reset(nil, 0)
 }
 
-// appendCopied appends the objects that an alert takes over, as members.
-func (r *reader) appendCopied(dst []byte) []byte {
+// objectRule is the object of an event that a finding may have of its own.
+const objectRule = "rule"
+
+// appendCopied appends the objects that an alert takes over, but for the one
+// named, as members.
+func (r *reader) appendCopied(dst []byte, but string) []byte {
 	r.kept = r.kept[:0]
 	for _, l := range r.leaves {
-		for _, c := range r.copied {
-			if r.parser.Under(l.Path, c) {
+		for i, c := range r.copied {
+			if r.names[i] != but && r.parser.Under(l.Path, c) {
 				r.kept = append(r.kept, l)
 				break
 			}
 		}
 	}
 	return r.parser.AppendMembers(dst, r.doc, r.kept)
+}
+
+// object returns one of the objects that an alert takes over, empty without it.
+func (r *reader) object(name string) (map[string]any, error) {
+	r.kept = r.kept[:0]
+	path := r.copied[slices.Index(r.names, name)]
+	for _, l := range r.leaves {
+		if r.parser.Under(l.Path, path) {
+			r.kept = append(r.kept, l)
+		}
+	}
+	text := append(r.parser.AppendMembers([]byte{'{'}, r.doc, r.kept), '}')
+	var outer map[string]json.RawMessage
+	object := map[string]any{}
+	err := json.Unmarshal(text, &outer)
+	if inner, there := outer[name]; err == nil && there {
+		d := json.NewDecoder(bytes.NewReader(inner))
+		d.UseNumber()
+		err = d.Decode(&object)
+	}
+	if err != nil {
+		return nil, fault.NewPermanent(codeEventInvalid, fmt.Errorf("reading the object %s of an event: %w", name, err))
+	}
+	return object, nil
 }

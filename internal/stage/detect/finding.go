@@ -73,6 +73,7 @@ type Finding struct {
 	Title    string
 	Badges   []string // at most three words or short names
 	Checks   []Check
+	Rule     *Rule // other than the event's own object rule says; nil: that stands
 }
 
 func (f Finding) score() int {
@@ -90,6 +91,7 @@ type document struct {
 	ECS       ecsField      `json:"ecs"`
 	Event     eventFields   `json:"event"`
 	Decoder   decoderFields `json:"decoder"`
+	Rule      any           `json:"rule,omitempty"` // else the event's is taken over
 }
 
 type ecsField struct {
@@ -151,13 +153,22 @@ func (f Finding) alert(id string, of behind, r *reader) ([]byte, error) {
 	if of.capture != "" {
 		d.Decoder.Capture = &captureFields{of.capture}
 	}
+	own := ""
+	if f.Rule != nil {
+		rule, err := r.object(objectRule)
+		if err != nil {
+			return nil, err
+		}
+		f.Rule.fields(rule)
+		d.Rule, own = rule, objectRule
+	}
 	out, err := json.Marshal(d)
 	if err != nil {
 		return nil, fmt.Errorf("writing an alert: %w", err)
 	}
 	out = append(out[:len(out)-1], ',')
 	n := len(out)
-	if out = r.appendCopied(out); len(out) == n {
+	if out = r.appendCopied(out, own); len(out) == n {
 		out = out[:n-1]
 	}
 	return append(out, '}'), nil

@@ -52,7 +52,7 @@ func (s *Stage) Handle(ctx context.Context, in *client.Record, out *client.Outpu
 	if err != nil {
 		return err
 	}
-	v := s.engine.Check(ctx, doc, nil)
+	v := s.engine.Check(ctx, doc)
 	if err := ctx.Err(); err != nil {
 		return err // stopping, not a service's silence
 	}

@@ -39,6 +39,9 @@ type Config struct {
 	// results; nil leaves them unknown. It waits for the DNS, so the stage
 	// should then run concurrently.
 	Auth Authenticator
+	// Recorded is asked instead of Auth, if it is set: a rerun takes what was
+	// computed when the message came. An error is the log's.
+	Recorded func(ctx context.Context, doc *mail.Document) (mail.Auth, error)
 }
 
 // Authenticator computes what a message's authentication is worth. What it
@@ -89,11 +92,8 @@ func (s *Stage) Handle(ctx context.Context, in *client.Record, out *client.Outpu
 	doc := mail.Decode(raw, delivery, mail.Options{
 		Limits: s.config.Limits, Border: s.config.Border, Own: s.config.Own, Default: in.Timestamp.UTC(),
 	})
-	if s.config.Auth != nil && !doc.Mail.Auth.Trusted {
-		doc.Mail.Auth = s.config.Auth.Check(ctx, raw, doc)
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+	if err := s.authenticate(ctx, raw, doc); err != nil {
+		return err
 	}
 	s.address(doc, in, shape)
 	value, err := json.Marshal(doc)
@@ -115,6 +115,31 @@ func (s *Stage) Handle(ctx context.Context, in *client.Record, out *client.Outpu
 	}
 	out.Emit(bus.TopicJsonified, []byte(doc.Mail.Identity), value, headers...)
 	return nil
+}
+
+// authenticate fills in what the border has not written.
+func (s *Stage) authenticate(ctx context.Context, raw []byte, doc *mail.Document) (err error) {
+	switch {
+	case doc.Mail.Auth.Trusted:
+		return nil
+	case s.config.Recorded != nil:
+		doc.Mail.Auth, err = s.config.Recorded(ctx, doc)
+		return err
+	case s.config.Auth != nil:
+		doc.Mail.Auth = s.config.Auth.Check(ctx, raw, doc)
+		return ctx.Err()
+	}
+	return nil
+}
+
+// AuthOf returns what a document on email_jsonified says was computed of its
+// message's authentication.
+func AuthOf(value []byte) (mail.Auth, error) {
+	var doc mail.Document
+	if err := json.Unmarshal(value, &doc); err != nil {
+		return mail.Auth{}, fault.NewPermanent("bad_document", fmt.Errorf("reading the document recorded: %w", err))
+	}
+	return doc.Mail.Auth, nil
 }
 
 // address gives the document its id, the place of its raw record, and takes
