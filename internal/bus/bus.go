@@ -91,6 +91,7 @@ type Bus struct {
 	client   *kgo.Client
 	admin    *kadm.Client
 	ids      topicIDs
+	pool     *pool
 	appended *prometheus.CounterVec
 	refused  *prometheus.CounterVec
 }
@@ -109,7 +110,7 @@ func Open(ctx context.Context, config Config, scope obs.Scope) (*Bus, error) {
 		host, _ := os.Hostname()
 		config.Instance = host + "-" + strconv.Itoa(os.Getpid())
 	}
-	b := &Bus{config: config, named: named, scope: scope, seeds: config.Brokers}
+	b := &Bus{config: config, named: named, scope: scope, seeds: config.Brokers, pool: newPool()}
 	if len(config.Brokers) == 0 {
 		e, err := startEmbedded(ctx, config, scope)
 		if err != nil {

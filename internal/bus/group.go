@@ -23,7 +23,9 @@ type Position struct {
 	Metadata string // what was committed with it
 }
 
-// Batch is a run of records of one partition in order.
+// Batch is a run of records of one partition in order. Who is done with a
+// record and its bytes for good may say so by its Recycle, once; it does not
+// have to.
 type Batch struct {
 	Partition
 	Records []*Record
@@ -82,6 +84,7 @@ func (b *Bus) Join(o GroupOptions) (*Group, error) {
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
+		kgo.WithPools(b.pool),
 		kgo.SessionTimeout(o.Session),
 		kgo.HeartbeatInterval(o.Session/5),
 		kgo.RebalanceTimeout(30*time.Second),

@@ -29,7 +29,8 @@ type Stage interface {
 
 // A Sink writes batches of records to something outside the log.
 //
-// Write takes records of one partition in order; it may buffer. A
+// Write takes records of one partition in order; they and their bytes are
+// valid until it returns. It may buffer, in copies. A
 // [RecordErrors] names the records at fault, all others count as written; any
 // other error is the whole batch's, which is then written again, and divided
 // until the record at fault is found. Write is never called concurrently for

@@ -114,7 +114,7 @@ func (p *partition) oldest() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.queue) > 0 {
-		return p.queue[0][0].Timestamp
+		return p.queue[0].records[0].Timestamp
 	}
 	return time.Time{}
 }

@@ -24,7 +24,7 @@ type partition struct {
 	arrived  chan struct{} // the queue has records
 
 	mu        sync.Mutex
-	queue     [][]*bus.Record
+	queue     []arrival
 	queued    int64 // bytes
 	paused    bool
 	stopped   bool
@@ -87,7 +87,7 @@ func (p *partition) enqueue(b bus.Batch) {
 	if len(p.queue) == 0 {
 		p.movedAt.Store(time.Now().UnixNano())
 	}
-	p.queue = append(p.queue, b.Records)
+	p.queue = append(p.queue, arrival{b.Records, time.Now()})
 	p.queued += n
 	p.end = b.Next
 	if p.start < 0 {
@@ -102,19 +102,31 @@ func (p *partition) enqueue(b bus.Batch) {
 	notify(p.arrived)
 }
 
-// standing is how long a partition with records may get nothing done before it
-// is taken to stand still.
-const standing = 500 * time.Millisecond
+// arrival is what one poll brought, and when.
+type arrival struct {
+	records []*bus.Record
+	at      time.Time
+}
+
+const (
+	// standing is how long a partition with records may get nothing done
+	// before it is taken to stand still.
+	standing = 500 * time.Millisecond
+	// crawling is how long records may wait for a partition to begin them
+	// before it is taken to be slow.
+	crawling = 2 * time.Second
+)
 
 // tooMuch reports whether the partition shall be read no further for now. One
-// that gets on is paused late, since pausing throws read-ahead away: the poll
-// loop holds back all of them alike. One that stands still may keep its share.
+// that keeps pace never is: a pause throws read-ahead away, and the fetch that
+// is under way without the partition may wait its whole time for others; the
+// poll loop holds back all of them alike. A slow one may have half of the
+// memory, one that stands still no more than its share. The caller holds mu.
 func (p *partition) tooMuch(held int64) bool {
-	if held > p.c.spec.InFlight/2 {
-		return true
+	if time.Since(time.Unix(0, p.movedAt.Load())) > standing {
+		return held > p.c.share()
 	}
-	still := time.Since(time.Unix(0, p.movedAt.Load())) > standing
-	return still && held > p.c.share()
+	return held > p.c.spec.InFlight/2 && time.Since(p.queue[0].at) > crawling
 }
 
 // ended is called when an entry has ended.
@@ -192,7 +204,7 @@ func (p *partition) advance() bool {
 
 // cutQueue takes records off the front of the queue. The caller holds mu.
 func (p *partition) cutQueue(most int, mostBytes int64) []*bus.Record {
-	head := p.queue[0]
+	head := p.queue[0].records
 	n, bytes := 0, int64(0)
 	for n < len(head) && n < most {
 		s := size(head[n])
@@ -203,10 +215,10 @@ func (p *partition) cutQueue(most int, mostBytes int64) []*bus.Record {
 		n++
 	}
 	if n == len(head) {
-		p.queue[0] = nil
+		p.queue[0] = arrival{}
 		p.queue = p.queue[1:]
 	} else {
-		p.queue[0] = head[n:]
+		p.queue[0].records = head[n:]
 	}
 	p.queued -= bytes
 	if p.paused && p.queued <= p.c.share()/2 {
@@ -221,7 +233,7 @@ func (p *partition) cutQueue(most int, mostBytes int64) []*bus.Record {
 func (p *partition) takeSuspects() []*bus.Record {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.marks.Deaths == 0 || len(p.queue) == 0 || p.queue[0][0].Offset >= p.suspectTo {
+	if p.marks.Deaths == 0 || len(p.queue) == 0 || p.queue[0].records[0].Offset >= p.suspectTo {
 		return nil
 	}
 	most := suspectsChunk
@@ -229,7 +241,7 @@ func (p *partition) takeSuspects() []*bus.Record {
 		most = 1
 	}
 	inside := 0
-	for _, r := range p.queue[0] {
+	for _, r := range p.queue[0].records {
 		if r.Offset < p.suspectTo {
 			inside++
 		}

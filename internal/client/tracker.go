@@ -66,8 +66,12 @@ func (e *entry) release() {
 	e.end()
 }
 
-// end marks the entry done, and moves on over all done at the front.
+// end marks the entry done, gives its records' memory back, and moves on over
+// all done at the front.
 func (e *entry) end() {
+	for _, r := range e.records {
+		r.Recycle()
+	}
 	t := e.tracker
 	t.mu.Lock()
 	e.done = true
