@@ -2,7 +2,15 @@
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.tools/node_modules/.bin:$(PATH)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-GOFLAGS_BUILD := -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+# The store compresses with the C library when there is a C compiler, which takes
+# less processor time and memory than the one in Go; `make bench` tells. Either
+# way the binary is static.
+ifeq ($(shell command -v gcc),)
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+else
+GOBUILD := CGO_ENABLED=1 go build -trimpath -tags netgo,osusergo \
+	-ldflags '-s -w -X main.version=$(VERSION) -linkmode external -extldflags -static'
+endif
 
 .PHONY: help up build web test lint bench fmt clean
 
@@ -15,7 +23,7 @@ up: ## Install what is missing, build, and watch this machine's network
 	bin/decoder up
 
 build: web ## Build bin/decoder
-	CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o bin/decoder ./cmd/decoder
+	$(GOBUILD) -o bin/decoder ./cmd/decoder
 
 web: web/dist/.built ## Build the browser UI
 

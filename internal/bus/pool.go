@@ -17,7 +17,7 @@ type pool struct {
 }
 
 const (
-	pooledBytes   = 24 << 20 // kept for the next batches, over all groups
+	pooledBytes   = 16 << 20 // kept for the next batches, over all groups
 	pooledRecords = 64 << 10
 )
 

@@ -131,7 +131,7 @@ func (c *Client) Run(ctx context.Context) error {
 // out of its compression six to twelve times as large, is held until the last
 // record of its batch is done with, and the next fetch is under way while the
 // one before is handled.
-func maxFetch(inFlight int64) int32 { return int32(min(max(inFlight/32, 128<<10), 2<<20)) }
+func maxFetch(inFlight int64) int32 { return int32(min(max(inFlight/64, 64<<10), 2<<20)) }
 
 // prepare makes sure that the topics are there, however long the log is away.
 func (c *Client) prepare(ctx context.Context) error {

@@ -62,7 +62,7 @@ const (
 	// spanIDs is how many ids a span may have before it is cut.
 	spanIDs = 100_000
 	// keptIDs is how many ids are kept between flushes, about 16 bytes each.
-	keptIDs = 1_000_000
+	keptIDs = 500_000
 	// keptSpans bounds the spans of few ids.
 	keptSpans = 50_000
 )
