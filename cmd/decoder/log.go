@@ -15,6 +15,7 @@ import (
 // none may run on the folder.
 type logCmd struct {
 	Verify logVerifyCmd `cmd:"" help:"Read everything the log holds, check it, and say what is wrong."`
+	Repair logRepairCmd `cmd:"" help:"Have readers get past what cannot be read; everything else stays as it is."`
 	Dump   logDumpCmd   `cmd:"" help:"Print the records of a partition from the files."`
 }
 
@@ -45,6 +46,26 @@ func (c *logVerifyCmd) Run(ctx context.Context, g *globals, io streams) error {
 		return errNamed
 	}
 	return nil
+}
+
+type logRepairCmd struct {
+	JSON bool `help:"What was lost as one array."`
+}
+
+func (c *logRepairCmd) Run(ctx context.Context, g *globals, io streams) error {
+	if app.Running(g.dir()) {
+		return fmt.Errorf("an instance runs on %s; stop it first", g.dir())
+	}
+	lost, err := broker.Repair(ctx, app.LogDir(g.dir()))
+	if c.JSON {
+		return errors.Join(printJSON(io.out, append([]broker.Lost{}, lost...)), err)
+	}
+	for _, l := range lost {
+		fmt.Fprintf(io.out, "%s/%d: %d records from offset %d on are lost, readers go on at %d; their bytes are kept in %s\n",
+			clean(l.Topic), l.Partition, l.To-l.From, l.From, l.To, l.File)
+	}
+	fmt.Fprintf(io.out, "%d places repaired\n", len(lost))
+	return err
 }
 
 type logDumpCmd struct {

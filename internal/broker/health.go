@@ -53,7 +53,7 @@ func (h *health) state() (obs.Level, string) {
 	case h.full:
 		return obs.Degraded, "appends are refused: the disk is nearly full"
 	case h.corrupt > 0:
-		return obs.Degraded, fmt.Sprintf("%d corrupt batches on the disk: decoder log verify lists them", h.corrupt)
+		return obs.Degraded, fmt.Sprintf("%d corrupt batches on the disk: decoder log verify lists them, decoder log repair has readers get past them", h.corrupt)
 	case h.journal != nil:
 		return obs.Degraded, fmt.Sprintf("appends are slow, the journal cannot be written: %v", h.journal)
 	case h.scarce:

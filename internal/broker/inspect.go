@@ -71,6 +71,14 @@ type Report = storage.Report
 // means that it could not look; what is wrong is in the report.
 func Verify(ctx context.Context, dataDir string) (Report, error) { return storage.Verify(ctx, dataDir) }
 
+// Lost is a run of records that [Repair] gave up, and where their bytes are
+// kept.
+type Lost = storage.Lost
+
+// Repair has readers get past batches that are corrupt, in a data folder that
+// no broker uses. What can be read stays as it is.
+func Repair(ctx context.Context, dataDir string) ([]Lost, error) { return storage.Repair(ctx, dataDir) }
+
 // Record is a record of [Dump]. Its bytes are valid during the call.
 type Record struct {
 	Offset     int64

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,7 +31,17 @@ type peer struct {
 // start runs a broker with one topic until the test ends.
 func start(t *testing.T, topic string, open bool) *peer {
 	t.Helper()
-	dir := t.TempDir()
+	p, _ := serve(t, t.TempDir(), open)
+	r, err := kadm.NewClient(p.admin).CreateTopic(t.Context(), 3, 1, nil, topic)
+	if err != nil || r.Err != nil {
+		t.Fatal(err, r.Err)
+	}
+	return p
+}
+
+// serve runs a broker on a folder until the test ends, or stop is called.
+func serve(t *testing.T, dir string, open bool) (p *peer, stop func()) {
+	t.Helper()
 	b, err := broker.New(broker.Config{DataDir: dir, Listen: "127.0.0.1:0", Open: open, MinFree: -1}, obs.Scope{})
 	if err != nil {
 		t.Fatal(err)
@@ -38,18 +49,19 @@ func start(t *testing.T, topic string, open bool) *peer {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- b.Run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(stop)
 	select {
 	case <-b.Ready():
 	case err := <-done:
 		t.Fatal(err)
 	}
-	p := &peer{Broker: b, addr: b.Addr().String(), properties: filepath.Join(dir, "client.properties")}
+	p = &peer{Broker: b, addr: b.Addr().String(), properties: filepath.Join(dir, "client.properties")}
 	if !open {
 		file, err := os.ReadFile(p.properties)
 		if err != nil {
@@ -65,11 +77,7 @@ func start(t *testing.T, topic string, open bool) *peer {
 		}
 	}
 	p.admin = p.embedded(t)
-	r, err := kadm.NewClient(p.admin).CreateTopic(t.Context(), 3, 1, nil, topic)
-	if err != nil || r.Err != nil {
-		t.Fatal(err, r.Err)
-	}
-	return p
+	return p, stop
 }
 
 func (p *peer) embedded(t *testing.T, opts ...kgo.Opt) *kgo.Client {

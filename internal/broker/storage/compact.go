@@ -76,22 +76,32 @@ func (p *Partition) latestOffsets(segs []*segment) (latest map[string]int64, upT
 	return latest, upTo, nil
 }
 
+// eachBatch calls fn for every batch that can be read. ErrCorrupt, in the end,
+// says that there are others.
 func (p *Partition) eachBatch(s *segment, fn func(b []byte, h *header) error) error {
 	f, err := p.store.fs.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	size := s.size.Load()
-	stop, err := walk(f, 0, size, func(_ int64, b []byte, h *header, good bool) (bool, error) {
+	var corrupt error
+	err = walkOver(f, s.size.Load(), func(_ int64, b []byte, h *header, good bool) (bool, error) {
 		if !good {
 			return false, nil
 		}
-		return true, fn(b, h)
+		err := fn(b, h)
+		return !errors.Is(err, ErrInvalidBatch), notInvalid(err)
+	}, func(from, _ int64) {
+		p.store.sawCorrupt(p, s, from)
+		corrupt = fmt.Errorf("%w: %s at %d", ErrCorrupt, s.path, from)
 	})
-	if err == nil && stop != size {
-		p.store.sawCorrupt(p, s, stop)
-		err = fmt.Errorf("%w: %s at %d", ErrCorrupt, s.path, stop)
+	return errors.Join(err, corrupt)
+}
+
+// notInvalid leaves out that a batch is malformed: it counts as corrupt.
+func notInvalid(err error) error {
+	if errors.Is(err, ErrInvalidBatch) {
+		return nil
 	}
 	return err
 }
@@ -131,6 +141,18 @@ func (p *Partition) rewrite(segs []*segment, upTo int64, k keeper, cfg *Config) 
 }
 
 func (p *Partition) rewriteGroup(group []*segment, k keeper) error {
+	return p.replace(group, func(s *segment) error {
+		for _, old := range group {
+			if err := p.eachBatch(old, func(b []byte, h *header) error { return s.writeKept(b, h, &k) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// replace puts one segment, written by fill, in the place of sealed ones.
+func (p *Partition) replace(group []*segment, fill func(*segment) error) error {
 	end := group[len(group)-1].end.Load()
 	s := &segment{base: group[0].base, path: filepath.Join(p.dir, "compaction")}
 	s.end.Store(s.base)
@@ -139,11 +161,8 @@ func (p *Partition) rewriteGroup(group []*segment, k keeper) error {
 		return err
 	}
 	err := s.index.reset(s.base)
-	for _, old := range group {
-		if err != nil {
-			break
-		}
-		err = p.eachBatch(old, func(b []byte, h *header) error { return s.writeKept(b, h, &k) })
+	if err == nil {
+		err = fill(s)
 	}
 	s.end.Store(end)
 	if err == nil {

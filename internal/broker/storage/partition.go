@@ -226,9 +226,8 @@ func (p *Partition) AppendRecords(kvs []KeyValue) (base int64, c *Commit, err er
 	return p.Append(encodeBatch(kvs, p.store.now().UnixMilli()))
 }
 
-// Each calls fn for every record up to the high watermark, in order. A corrupt
-// batch is passed over, and reported. The record's bytes are valid during the
-// call.
+// Each calls fn for every record, in order. A corrupt batch is passed over,
+// and reported. The record's bytes are valid during the call.
 func (p *Partition) Each(fn func(*Record)) error {
 	p.filesMu.RLock()
 	defer p.filesMu.RUnlock()
@@ -236,7 +235,7 @@ func (p *Partition) Each(fn func(*Record)) error {
 		err := p.eachBatch(s, func(b []byte, h *header) error {
 			return eachRecord(b, h, func(r *Record) bool { fn(r); return true })
 		})
-		if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrInvalidBatch) {
+		if err != nil && !errors.Is(err, ErrCorrupt) {
 			return err
 		}
 	}

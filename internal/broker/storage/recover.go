@@ -295,23 +295,18 @@ func (s *segment) reindex(size int64) error {
 	}
 	s.end.Store(s.base)
 	s.maxTime.Store(-1)
-	for pos := int64(0); pos < size; {
-		stop, err := walk(s.file, pos, size, func(pos int64, _ []byte, h *header, good bool) (bool, error) {
-			if !good || h.base < s.end.Load() {
-				return false, nil
-			}
-			if err := s.index.note(h.base-s.base, pos, s.maxTime.Load()); err != nil {
-				return false, err
-			}
-			s.accept(h)
-			return true, nil
-		})
-		if err != nil {
-			return err
+	err := walkOver(s.file, size, func(pos int64, _ []byte, h *header, good bool) (bool, error) {
+		if !good || h.base < s.end.Load() {
+			return false, nil
 		}
-		if pos, err = findBatch(s.file, stop, size); err != nil {
-			return err
+		if err := s.index.note(h.base-s.base, pos, s.maxTime.Load()); err != nil {
+			return false, err
 		}
+		s.accept(h)
+		return true, nil
+	}, func(int64, int64) {})
+	if err != nil {
+		return err
 	}
 	s.size.Store(size)
 	return nil

@@ -169,6 +169,22 @@ func walk(f io.ReaderAt, pos, limit int64, fn func(pos int64, b []byte, h *heade
 	return pos, nil
 }
 
+// walkOver is a walk over a whole file that goes on, where fn stops it or no
+// batch begins, at the next batch that can be found.
+func walkOver(f io.ReaderAt, size int64, fn func(pos int64, b []byte, h *header, crcOK bool) (bool, error), gap func(from, to int64)) error {
+	for pos := int64(0); pos < size; {
+		stop, err := walk(f, pos, size, fn)
+		if err != nil || stop == size {
+			return err
+		}
+		if pos, err = findBatch(f, stop, size); err != nil {
+			return err
+		}
+		gap(stop, pos)
+	}
+	return nil
+}
+
 func readUpTo(f io.ReaderAt, buf []byte, pos, limit int64) (int, error) {
 	want := min(int64(len(buf)), limit-pos)
 	n, err := f.ReadAt(buf[:want], pos)

@@ -120,43 +120,57 @@ func (v *verifier) segment(p *Partition, path string, base int64, last bool) (ne
 	compact := p.topic.Config().Compact
 	places := map[int64]int64{size: -1} // where batches start, and their offsets
 	next = base
-	for pos := int64(0); pos < size; {
-		stop, err := walk(f, pos, size, func(pos int64, b []byte, h *header, good bool) (bool, error) {
-			v.Batches++
-			switch {
-			case !good:
-				v.problem(path+logSuffix, pos, "batch does not match its CRC")
-				next = -1
-				return true, v.ctx.Err()
-			case next >= 0 && h.base != next && !(compact && h.base > next):
-				v.problem(path+logSuffix, pos, "batch has offset %d, %d follows", h.base, next)
-			}
-			places[pos] = h.base
-			next = h.end()
-			n := int64(0)
-			if err := eachRecord(b, h, func(*Record) bool { n++; return true }); err != nil {
-				v.problem(path+logSuffix, pos, "%v", err)
-			}
-			v.Records += n
+	badAt, why := int64(-1), "" // until the next good batch tells how far it goes
+	bad := func(pos int64, what string) {
+		if badAt < 0 {
+			badAt, why = pos, what
+		}
+	}
+	tell := func(to int64, behind string) {
+		if badAt >= 0 {
+			v.problem(path+logSuffix, badAt, "%s: %s%s", unreadableOffsets(next, to), why, behind)
+		}
+		badAt = -1
+	}
+	err = walkOver(f, size, func(pos int64, b []byte, h *header, good bool) (bool, error) {
+		v.Batches++
+		follows := h.base == next || h.base > next && (badAt >= 0 || compact)
+		switch {
+		case !good:
+			bad(pos, "batch does not match its CRC")
 			return true, v.ctx.Err()
-		})
-		if err != nil {
-			return 0, err
+		case !follows:
+			bad(pos, fmt.Sprintf("batch has offset %d", h.base))
+			return true, v.ctx.Err()
 		}
-		if stop == size {
-			break
+		tell(h.base, "")
+		places[pos] = h.base
+		next = h.end()
+		n := int64(0)
+		if err := eachRecord(b, h, func(*Record) bool { n++; return true }); err != nil {
+			v.problem(path+logSuffix, pos, "%v", err)
 		}
-		v.problem(path+logSuffix, stop, "no batch begins here%s", map[bool]string{true: " (the next start cuts a torn end)"}[last])
-		next = -1
-		if pos, err = findBatch(f, stop, size); err != nil {
-			return 0, err
-		}
+		v.Records += n
+		return true, v.ctx.Err()
+	}, func(from, _ int64) { bad(from, "no batch begins here") })
+	if err != nil {
+		return 0, err
 	}
 	end := v.index(path, base, size, places, last)
-	if compact && end > next || next < 0 {
-		next = end
+	tell(max(end, next), map[bool]string{true: " (the next start cuts a torn end)"}[last])
+	return max(end, next), nil
+}
+
+// unreadableOffsets names a half-open run of offsets.
+func unreadableOffsets(from, to int64) string {
+	switch to - from {
+	case 0:
+		return "no offset is missing"
+	case 1:
+		return fmt.Sprintf("offset %d cannot be read", from)
+	default:
+		return fmt.Sprintf("offsets %d to %d cannot be read", from, to-1)
 	}
-	return next, nil
 }
 
 // index checks a segment's index and returns the offset it ends with.
@@ -232,27 +246,25 @@ func dumpSegment(ctx context.Context, fsys FS, path string, offset int64, fn fun
 	if err != nil {
 		return false, err
 	}
-	more = true
-	for pos := int64(0); pos < size && more; {
-		stop, err := walk(f, pos, size, func(pos int64, b []byte, h *header, good bool) (bool, error) {
-			if !good || h.end() <= offset {
-				return true, ctx.Err()
-			}
-			err := eachRecord(b, h, func(r *Record) bool {
-				more = r.Offset < offset || fn(Dumped{Record: *r, File: path, Pos: pos})
-				return more
-			})
-			if errors.Is(err, ErrInvalidBatch) {
-				err = nil // Verify tells
-			}
-			return more, errors.Join(err, ctx.Err())
+	err = walkOver(f, size, func(pos int64, b []byte, h *header, good bool) (bool, error) {
+		if !good || h.end() <= offset {
+			return true, ctx.Err()
+		}
+		enough := false
+		err := eachRecord(b, h, func(r *Record) bool {
+			enough = r.Offset >= offset && !fn(Dumped{Record: *r, File: path, Pos: pos})
+			return !enough
 		})
-		if err != nil || stop == size {
-			return more, err
+		if enough {
+			return false, errEnough
 		}
-		if pos, err = findBatch(f, stop, size); err != nil {
-			return more, err
-		}
+		return true, errors.Join(notInvalid(err), ctx.Err()) // Verify tells of invalid ones
+	}, func(int64, int64) {})
+	if errors.Is(err, errEnough) {
+		return false, nil
 	}
-	return more, nil
+	return true, err
 }
+
+// errEnough ends a dump.
+var errEnough = errors.New("that is enough")

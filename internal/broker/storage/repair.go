@@ -1,0 +1,169 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+)
+
+// Lost is a run of records that cannot be read.
+type Lost struct {
+	Topic     string
+	Partition int32
+	From, To  int64  // offsets, half-open; equal when only bytes between batches were bad
+	File      string // where the bytes are kept
+}
+
+// Repair has readers get past what cannot be read, in a data folder that no
+// broker is using: an empty batch takes its offsets, as compaction could have
+// left it, and the bytes are kept in a file beside the segment. Everything else
+// stays as it is. It recovers the log first, as a start does, and may be
+// interrupted at any moment.
+func Repair(ctx context.Context, dir string) ([]Lost, error) { return repair(ctx, OS{}, dir) }
+
+func repair(ctx context.Context, fsys FS, dir string) (lost []Lost, err error) {
+	s := New(Options{Dir: dir, FS: fsys})
+	if err := s.Open(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		err = errors.Join(err, s.Run(over)) // which closes it
+	}()
+	for _, t := range s.Topics() {
+		for _, p := range t.Partitions() {
+			if lost, err = p.repair(ctx, lost); err != nil {
+				return lost, fmt.Errorf("repairing %s: %w", p.dir, err)
+			}
+		}
+	}
+	return lost, nil
+}
+
+func (p *Partition) repair(ctx context.Context, lost []Lost) ([]Lost, error) {
+	for _, s := range *p.segments.Load() {
+		damaged := false
+		err := p.survey(ctx, s, func([]byte, *header) error { return nil }, func(hole) error { damaged = true; return nil })
+		if err != nil {
+			return lost, err
+		}
+		if !damaged {
+			continue
+		}
+		if err := p.sealActive(s); err != nil {
+			return lost, err
+		}
+		err = p.replace([]*segment{s}, func(out *segment) error {
+			return p.survey(ctx, s, out.write, func(h hole) error {
+				l := Lost{Topic: p.topic.Name, Partition: p.index, From: h.from, To: h.to}
+				var err error
+				if l.File, err = p.keepAside(s, h); err != nil {
+					return err
+				}
+				lost = append(lost, l)
+				return out.fillHole(h)
+			})
+		})
+		if err != nil {
+			return lost, err
+		}
+	}
+	return lost, nil
+}
+
+// sealActive has writing go on in another segment, if this one is written: no
+// recovery reads it any more.
+func (p *Partition) sealActive(s *segment) error {
+	p.mu.Lock()
+	var err error
+	if p.active == s {
+		err = p.roll()
+	}
+	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return p.store.checkpoint()
+}
+
+// hole is a part of a segment's file without a batch, and the offsets that are
+// missing there.
+type hole struct {
+	pos, end int64
+	from, to int64
+}
+
+// survey calls keep for every good batch of a segment and missing for
+// everything between, in order.
+func (p *Partition) survey(ctx context.Context, s *segment, keep func([]byte, *header) error, missing func(hole) error) error {
+	f, err := p.store.fs.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size, next, end := s.size.Load(), s.base, s.end.Load()
+	bad := hole{pos: -1} // pending, until the next good batch tells its end
+	tell := func(to int64) error {
+		h := bad
+		h.from, h.to = next, to
+		bad.pos = -1
+		if h.pos < 0 {
+			return nil
+		}
+		return missing(h)
+	}
+	err = walkOver(f, size, func(_ int64, b []byte, h *header, good bool) (bool, error) {
+		follows := h.base == next || h.base > next && (bad.pos >= 0 || p.topic.Config().Compact)
+		if !good || !follows || h.end() > end || eachRecord(b, h, func(*Record) bool { return true }) != nil {
+			return false, ctx.Err()
+		}
+		if err := tell(h.base); err != nil {
+			return false, err
+		}
+		next = h.end()
+		return true, keep(b, h)
+	}, func(from, to int64) {
+		if bad.pos < 0 {
+			bad.pos = from
+		}
+		bad.end = to
+	})
+	if err != nil {
+		return err
+	}
+	return tell(end)
+}
+
+// keepAside copies the bytes of a hole to a file of their own.
+func (p *Partition) keepAside(s *segment, h hole) (string, error) {
+	f, err := p.store.fs.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b := make([]byte, h.end-h.pos)
+	if _, err := readUpTo(f, b, h.pos, h.end); err != nil {
+		return "", err
+	}
+	name := fmt.Sprintf("%s-%d%s", s.path, h.pos, cutSuffix)
+	return name, writeAside(p.store.fs, name, b)
+}
+
+// fillHole writes empty batches over the offsets that are missing.
+func (s *segment) fillHole(h hole) error {
+	for from := h.from; from < h.to; {
+		n := min(h.to-from, math.MaxInt32)
+		e := header{base: from, lastDelta: int32(n - 1), baseTime: s.maxTime.Load(), maxTime: s.maxTime.Load(), producerID: -1, epoch: -1, sequence: -1}
+		b := newBatch(e)
+		sealBatch(b)
+		e.size = len(b)
+		if err := s.write(b, &e); err != nil {
+			return err
+		}
+		from += n
+	}
+	return nil
+}
