@@ -28,7 +28,8 @@ func (a *App) startReplays(rules func() (suricata.RuleSet, error)) error {
 	return nil
 }
 
-// kept reports whether the store still has the event made of a record.
+// kept reports whether the store still has the event made of a record, once it
+// has all that is on its way.
 func (a *App) kept(ctx context.Context, origin string) (bool, error) {
 	if a.store == nil {
 		return true, nil
@@ -38,6 +39,13 @@ func (a *App) kept(ctx context.Context, origin string) (bool, error) {
 		return false, err
 	}
 	n, err := a.store.Count(ctx, q, store.Range{})
+	if err != nil || n > 0 {
+		return n > 0, err
+	}
+	if err := a.searchable(ctx); err != nil {
+		return false, err
+	}
+	n, err = a.store.Count(ctx, q, store.Range{})
 	return n > 0, err
 }
 

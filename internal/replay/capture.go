@@ -17,7 +17,8 @@ import (
 
 // shape is what a look at a capture file gives.
 type shape struct {
-	SHA256    string // of the file as it lies there, hexadecimal
+	SHA256    string // of what is in it, unpacked where it is gzipped, hexadecimal
+	Packed    string // of a gzipped file as it lies there, else ""
 	Size      int64
 	Modified  time.Time
 	Gzipped   bool
@@ -47,7 +48,7 @@ func inspect(path string, maxUnpacked int64, unpack func() (io.WriteCloser, erro
 	if !info.Mode().IsRegular() {
 		return shape{}, errors.New("not a regular file")
 	}
-	sum := sha256.New()
+	sum, content := sha256.New(), sha256.New()
 	raw := bufio.NewReaderSize(io.TeeReader(f, sum), 256<<10)
 	s := shape{Size: info.Size(), Modified: info.ModTime()}
 	if s.Size == 0 {
@@ -55,7 +56,7 @@ func inspect(path string, maxUnpacked int64, unpack func() (io.WriteCloser, erro
 	}
 	if head, _ := raw.Peek(2); len(head) == 2 && head[0] == 0x1f && head[1] == 0x8b {
 		s.Gzipped = true
-		err = inspectGzip(raw, &s, maxUnpacked, unpack)
+		err = inspectGzip(raw, &s, content, maxUnpacked, unpack)
 	} else {
 		err = scan(raw, &s)
 	}
@@ -66,10 +67,14 @@ func inspect(path string, maxUnpacked int64, unpack func() (io.WriteCloser, erro
 		return s, err
 	}
 	s.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	if s.Gzipped {
+		s.SHA256, s.Packed = hex.EncodeToString(content.Sum(nil)), s.SHA256
+	}
 	return s, nil
 }
 
-func inspectGzip(raw io.Reader, s *shape, limit int64, unpack func() (io.WriteCloser, error)) error {
+// inspectGzip gives the unpacked bytes to content too.
+func inspectGzip(raw io.Reader, s *shape, content io.Writer, limit int64, unpack func() (io.WriteCloser, error)) error {
 	z, err := gzip.NewReader(raw)
 	if err != nil {
 		return fmt.Errorf("unpacking: %w", err)
@@ -80,7 +85,7 @@ func inspectGzip(raw io.Reader, s *shape, limit int64, unpack func() (io.WriteCl
 	}
 	defer out.Close()
 	unpacked := &limited{r: z, left: limit}
-	plain := bufio.NewReaderSize(io.TeeReader(unpacked, out), 256<<10)
+	plain := bufio.NewReaderSize(io.TeeReader(unpacked, io.MultiWriter(out, content)), 256<<10)
 	if err := scan(plain, s); err != nil {
 		return err
 	}
@@ -229,6 +234,9 @@ func (s *shape) addLink(t uint32) {
 		s.LinkTypes = append(s.LinkTypes, t)
 	}
 }
+
+// mixed says that the capture has packets of several link types.
+func (s *shape) mixed() bool { return len(s.LinkTypes) > 1 }
 
 func (s *shape) brokenOff(err error) {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {

@@ -99,7 +99,7 @@ func fakeCommands(conn net.Conn) {
 }
 
 func fakeRead(capture, out string) {
-	s, _ := inspect(capture, 0, nil)
+	s, _ := inspect(capture, 0, nil) // never a packed one
 	f, err := os.OpenFile(filepath.Join(out, "eve.json"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		os.Exit(1)

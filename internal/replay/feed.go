@@ -23,6 +23,11 @@ type meta struct {
 	Rules   string  `json:"rules"`  // hash of rules and configuration
 	Round   int     `json:"round"`
 	Capture Capture `json:"capture"`
+	Loading Loading `json:"loading,omitzero"` // of the rules
+	// Whole says that the engine gave all it ever gives for the capture, and
+	// Short why that is not all of it.
+	Whole bool   `json:"whole,omitempty"`
+	Short string `json:"short,omitempty"`
 	// Known says that the capture was replayed before and is not fed again;
 	// Found is what it gave.
 	Known bool `json:"known,omitempty"`

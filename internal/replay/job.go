@@ -45,12 +45,21 @@ type Job struct {
 	Ends map[int32]int64 `json:"ends,omitempty"`
 }
 
-// Rules is what the engine loaded for a job.
+// Rules are those of a job.
 type Rules struct {
-	Own    bool `json:"own"` // the job brought its rules
-	Loaded int  `json:"loaded"`
-	Failed int  `json:"failed"`
+	Own   bool     `json:"own"`             // the job brought its rules
+	Files []string `json:"files,omitempty"` // the job's own, as they were named
+	Loading
 }
+
+// Loading is what the engine made of rules; zero when no engine was asked.
+type Loading struct {
+	Loaded  int      `json:"loaded"`
+	Failed  int      `json:"failed"`
+	Reasons []string `json:"reasons,omitempty"` // of the first that failed: "own.rules:3: unknown rule keyword 'contents'"
+}
+
+func (l Loading) known() bool { return l.Loaded+l.Failed > 0 }
 
 // Capture is one capture of a job and its result. A capture that is done and
 // has an Error was not or not wholly read; its events, if any, are in the log.
@@ -59,7 +68,7 @@ type Capture struct {
 	Path    string         `json:"path"`
 	State   State          `json:"state"`
 	Error   string         `json:"error,omitempty"`
-	SHA256  string         `json:"sha256,omitempty"`
+	SHA256  string         `json:"sha256,omitempty"` // of what is in it, unpacked where it is gzipped
 	Size    int64          `json:"size"`
 	Packets int64          `json:"packets"` // that the engine read
 	Events  map[string]int `json:"events"`  // by event_type, without stats

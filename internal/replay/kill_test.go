@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/event"
 	"github.com/decodersring/decoder/internal/proc"
@@ -82,6 +84,11 @@ func TestKillsAtAnyMomentLoseNothingAndChangeNothing(t *testing.T) {
 	for i := range n {
 		writePcap(t, filepath.Join(captures, fmt.Sprintf("%02d.pcap", i)), 1, 100+i)
 	}
+	for i := range 3 { // copies, the first ones right behind what they are copies of
+		whole := pcap(1, 100+i)
+		write(t, filepath.Join(captures, fmt.Sprintf("%02d-copy.pcap", i)), whole)
+		write(t, filepath.Join(captures, fmt.Sprintf("%02d-packed.pcap.gz", i+n)), packed(t, whole))
+	}
 	r := newReplayer(t, data, &fakeLog{})
 	id := submit(t, r, Request{Paths: []string{captures}, Rules: []string{rulesFile(t)}})
 
@@ -117,14 +124,28 @@ func TestKillsAtAnyMomentLoseNothingAndChangeNothing(t *testing.T) {
 	if err != nil || j.State != Done {
 		t.Fatalf("job: %v, %v", j.State, err)
 	}
-	want := 0
-	for i, c := range j.Captures {
-		if c.Error != "" || c.Alerts["1000900"] != 100+i {
+	want, seen := 0, map[string]Capture{}
+	for _, c := range j.Captures {
+		var i int
+		if _, err := fmt.Sscanf(c.Name, "%02d", &i); err != nil {
+			t.Fatal(err)
+		}
+		if c.Error != "" || c.Alerts["1000900"] != 100+i%n {
 			t.Errorf("%s: %+v", c.Name, c)
 		}
+		if first, again := seen[c.SHA256]; again {
+			if d := cmp.Diff(first.Events, c.Events); d != "" {
+				t.Errorf("%s and its copy %s:\n%s", first.Name, c.Name, d)
+			}
+			continue
+		}
+		seen[c.SHA256] = c
 		for _, n := range c.Events {
 			want += n
 		}
+	}
+	if len(seen) != n {
+		t.Errorf("%d captures are told apart, want %d", len(seen), n)
 	}
 	f, err := os.Open(filepath.Join(data, "log"))
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -28,7 +29,7 @@ func (r *Replayer) readCapture(ctx context.Context, id string, i int, rules suri
 		return fmt.Errorf("making a folder for a capture: %w", err)
 	}
 	m := meta{Capture: c}
-	if err := r.readInto(ctx, id, run, &m, rules); err != nil {
+	if err := r.readInto(ctx, id, i, &m, rules); err != nil {
 		return err
 	}
 	if err := atomicfile.WriteJSON(filepath.Join(run, "meta.json"), m); err != nil {
@@ -45,8 +46,8 @@ func (r *Replayer) readCapture(ctx context.Context, id string, i int, rules suri
 
 // readInto looks at the capture and has the engine read it. What is wrong with
 // the capture is left in m; an error is the whole job's.
-func (r *Replayer) readInto(ctx context.Context, id, run string, m *meta, rules suricata.RuleSet) error {
-	c := &m.Capture
+func (r *Replayer) readInto(ctx context.Context, id string, i int, m *meta, rules suricata.RuleSet) error {
+	c, run := &m.Capture, r.captureDir(id, i, "run")
 	s, path, err := r.look(c.Path, run)
 	defer removeCopies(run)
 	c.SHA256, c.Size = s.SHA256, max(s.Size, c.Size)
@@ -60,24 +61,26 @@ func (r *Replayer) readInto(ctx context.Context, id, run string, m *meta, rules 
 	if s.Packets == 0 {
 		return nil // the engine calls a capture without packets an error
 	}
-	hash, err := r.workers.hash(ctx, rules)
+	if m.Rules, err = r.workers.hash(ctx, rules); err != nil {
+		return err
+	}
+	if err := r.awaitTwin(ctx, id, i, s.SHA256); err != nil {
+		return err
+	}
+	before, known, err := r.known(ctx, s, m.Rules)
 	if err != nil {
 		return err
 	}
-	before, known, err := r.known(ctx, s.SHA256, hash)
-	if err != nil {
-		return err
-	}
-	m.Rules, m.Round, m.Origin = hash, before.Round, originOf(s.SHA256, hash, before.Round)
+	m.Round, m.Origin = before.Round, before.origin(s.SHA256, m.Rules)
 	if known {
-		m.Known, m.Found, c.Packets = true, recall(before), before.Packets
+		m.recall(before)
 		return nil
 	}
 	if err := r.room(2 * s.Size); err != nil {
 		c.Error = err.Error()
 		return nil
 	}
-	complaints, err := r.engineRead(ctx, id, path, run, rules)
+	complaints, err := r.engineRead(ctx, id, path, run, m, rules)
 	if refused, ok := errors.AsType[*suricata.RefusedError](err); ok {
 		c.Error = refused.Message
 		return nil
@@ -99,10 +102,35 @@ func (r *Replayer) readInto(ctx context.Context, id, run string, m *meta, rules 
 	}
 	if c.Packets, err = packetsRead(filepath.Join(run, "eve.json")); err != nil {
 		c.Error = reason(err)
-	} else if c.Packets < s.Packets {
-		c.Error = incomplete(s, c.Packets, complaints)
+		return nil
 	}
+	if c.Packets < s.Packets {
+		m.Short = incomplete(s, c.Packets, complaints)
+		c.Error = m.Short
+	}
+	m.Whole = c.Packets >= s.Packets || s.mixed() || c.Packets == 0 && len(unread(s.LinkTypes)) > 0
 	return nil
+}
+
+// awaitTwin returns when no capture of the job before the one at i, with the
+// same content, is on its way to the log: from then on it is known.
+func (r *Replayer) awaitTwin(ctx context.Context, id string, i int, sum string) error {
+	r.update(id, func(j *Job) { j.Captures[i].SHA256 = sum })
+	for {
+		j, changed, err := r.snapshot(id)
+		if err != nil {
+			return err
+		}
+		same := func(c Capture) bool { return c.State != Done && c.SHA256 == sum }
+		if !slices.ContainsFunc(j.Captures[:i], same) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
 }
 
 // Copies of a capture that the engine is given in its place.
@@ -170,7 +198,7 @@ func incomplete(s shape, read int64, complaints []string) string {
 	if types := unread(s.LinkTypes); read == 0 && len(types) > 0 {
 		return "Suricata does not read link type " + strings.Join(types, ", ")
 	}
-	if len(s.LinkTypes) > 1 {
+	if s.mixed() {
 		return fmt.Sprintf("%d of %d packets read: the capture mixes link types %v", read, s.Packets, s.LinkTypes)
 	}
 	text := fmt.Sprintf("%d of %d packets read", read, s.Packets)
@@ -182,14 +210,14 @@ func incomplete(s shape, read int64, complaints []string) string {
 
 // engineRead gives the capture to a warm worker, and to a second one when the
 // first crashes on it.
-func (r *Replayer) engineRead(ctx context.Context, id, path, run string, rules suricata.RuleSet) (complaints []string, err error) {
+func (r *Replayer) engineRead(ctx context.Context, id, path, run string, m *meta, rules suricata.RuleSet) (complaints []string, err error) {
 	for attempt := range 2 {
 		var w *suricata.Worker
 		w, err = r.workers.get(ctx, rules)
 		if err != nil {
 			return nil, err
 		}
-		if err := r.noteRules(ctx, id, w); err != nil {
+		if m.Loading, err = r.noteRules(ctx, id, w); err != nil {
 			return nil, err
 		}
 		_ = os.Remove(filepath.Join(run, "eve.json"))
@@ -202,21 +230,36 @@ func (r *Replayer) engineRead(ctx context.Context, id, path, run string, rules s
 	return nil, err
 }
 
-// noteRules keeps, once a job, how many rules its engine has. A job whose own
-// rules all fail to load is an error: captures without alerts would be taken
-// for clean ones.
-func (r *Replayer) noteRules(ctx context.Context, id string, w *suricata.Worker) error {
+// noteRules keeps, once a job, what its engine made of the rules. A job whose
+// own rules all fail to load is an error: captures without alerts would be
+// taken for clean ones.
+func (r *Replayer) noteRules(ctx context.Context, id string, w *suricata.Worker) (Loading, error) {
 	j, _, err := r.snapshot(id)
-	if err != nil || j.Rules.Loaded > 0 {
-		return nil
+	if err != nil || j.Rules.known() {
+		return j.Rules.Loading, err
 	}
 	s, err := w.RuleStats(ctx)
 	if err != nil {
-		return nil
+		return Loading{}, nil
 	}
-	j = r.update(id, func(j *Job) { j.Rules.Loaded, j.Rules.Failed = s.Loaded, s.Failed })
+	l := Loading{Loaded: s.Loaded, Failed: s.Failed}
+	for _, refused := range w.Refused(ctx, s.Failed) {
+		refused.File = j.Rules.named(refused.File)
+		l.Reasons = append(l.Reasons, refused.String())
+	}
+	r.update(id, func(j *Job) { j.Rules.Loading = l })
 	if j.Rules.Own && s.Loaded == 0 && s.Failed > 0 {
-		return fmt.Errorf("loading the job's rules: Suricata takes none of the %d", s.Failed)
+		return l, fmt.Errorf("loading the job's rules: Suricata takes none of the %d", s.Failed)
 	}
-	return nil
+	return l, nil
+}
+
+// named returns what the user called a rule file of the job.
+func (r Rules) named(file string) string {
+	for i, name := range r.Files {
+		if filepath.Base(file) == ruleFileName(i) {
+			return name
+		}
+	}
+	return file
 }

@@ -44,7 +44,8 @@ type Deps struct {
 	Find func(context.Context) (suricata.Binary, error)
 	// Kept says whether the event made of the record of that origin is still
 	// stored. A capture replayed before with the same rules is replayed again
-	// only when it is not. Nil: it always is.
+	// only when it is not. Records on their way to the store count as stored: it
+	// waits for them. Nil: it always is.
 	Kept func(ctx context.Context, origin string) (bool, error)
 }
 
@@ -109,7 +110,7 @@ func (r *Replayer) Submit(_ context.Context, q Request) (string, error) {
 		return "", err
 	}
 	now := time.Now()
-	j := Job{ID: newID(now), Created: now.UTC(), State: Queued, Captures: expand(q.Paths), Rules: Rules{Own: len(q.Rules) > 0}}
+	j := Job{ID: newID(now), Created: now.UTC(), State: Queued, Captures: expand(q.Paths), Rules: Rules{Own: len(q.Rules) > 0, Files: q.Rules}}
 	// Made aside and renamed, so that a job is there whole or not at all.
 	dir := r.jobDir(j.ID)
 	aside := dir + ".new"
@@ -140,12 +141,15 @@ func (r *Replayer) Submit(_ context.Context, q Request) (string, error) {
 
 func copyRules(from []string, dir string) error {
 	for i, path := range from {
-		if err := copyRuleFile(path, filepath.Join(dir, fmt.Sprintf("%03d.rules", i))); err != nil {
+		if err := copyRuleFile(path, filepath.Join(dir, ruleFileName(i))); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// ruleFileName is what a job calls its copy of the i-th rule file it was given.
+func ruleFileName(i int) string { return fmt.Sprintf("%03d.rules", i) }
 
 const largestRuleFile = 1 << 30
 

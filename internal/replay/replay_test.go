@@ -508,3 +508,25 @@ func TestRulesThatDoNotLoadEndTheJob(t *testing.T) {
 		}
 	}
 }
+
+func TestRefusedRulesAreCountedAndNamed(t *testing.T) {
+	needEngine(t)
+	dir := t.TempDir()
+	capture, rules := filepath.Join(dir, "a.pcap"), filepath.Join(dir, "own.rules")
+	writePcap(t, capture, 1, 5)
+	write(t, rules, []byte(`alert udp any any -> any any (msg:"UDP seen"; sid:1000900; rev:1;)
+alert tls any any -> any any (msg:"misspelt"; contents:"x"; sid:1000901;)
+alert http any any -> ((
+`))
+	r := newReplayer(t, t.TempDir(), &fakeLog{})
+	start(t, r)
+	want := Loading{Loaded: 1, Failed: 2, Reasons: []string{
+		"own.rules:2: unknown rule keyword 'contents'", "own.rules:3: no rule options",
+	}}
+	for range 2 { // the second time no engine is asked
+		j := wait(t, r, submit(t, r, Request{Paths: []string{capture}, Rules: []string{rules}}))
+		if d := cmp.Diff(want, j.Rules.Loading); d != "" || !j.Rules.Own || j.Captures[0].Alerts["1000900"] != 5 {
+			t.Errorf("%+v\n%s", j.Captures[0], d)
+		}
+	}
+}

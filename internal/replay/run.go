@@ -143,10 +143,11 @@ func (r *Replayer) readAll(ctx context.Context, id string, rules suricata.RuleSe
 		if j.Captures[i].State == Done {
 			continue
 		}
-		if _, err := os.Stat(r.captureDir(id, i, "done")); err != nil {
-			if err := r.readCapture(ctx, id, i, rules); err != nil {
-				return err
-			}
+		var m meta
+		if err := readJSON(filepath.Join(r.captureDir(id, i, "done"), "meta.json"), &m); err == nil {
+			r.update(id, func(j *Job) { j.Captures[i].SHA256 = m.Capture.SHA256 }) // read by an earlier run
+		} else if err := r.readCapture(ctx, id, i, rules); err != nil {
+			return err
 		}
 		select {
 		case ready <- i:
@@ -189,6 +190,9 @@ func (r *Replayer) feedCapture(ctx context.Context, id string, i int) error {
 			c.Error = fmt.Sprintf("%d events are refused by the log", found.Refused)
 		}
 		j.Captures[i] = c
+		if !j.Rules.known() {
+			j.Rules.Loading = m.Loading
+		}
 		if j.Ends == nil {
 			j.Ends = map[int32]int64{}
 		}

@@ -93,7 +93,7 @@ func NewLive(o LiveOptions, log *slog.Logger) *Live {
 		o.Eve = filepath.Join(o.Dir, "eve")
 	}
 	return &Live{
-		opts: o, log: log, output: newEngineOutput(log, "suricata"), wake: make(chan struct{}, 1),
+		opts: o, log: log, output: newEngineOutput(log, "suricata", slog.LevelWarn), wake: make(chan struct{}, 1),
 		status: LiveStatus{State: LiveStarting, Interface: o.Config.Interface, Since: time.Now()},
 	}
 }

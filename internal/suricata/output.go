@@ -3,24 +3,27 @@ package suricata
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 )
 
 // engineOutput keeps what an engine says on its console: "E: pcap: …".
 type engineOutput struct {
-	log    *slog.Logger
-	name   string
-	mu     sync.Mutex
-	errors []string
-	total  int // bytes in errors
-	last   string
+	log     *slog.Logger
+	name    string
+	level   slog.Level // of what it complains of
+	mu      sync.Mutex
+	errors  []string
+	total   int // bytes in errors
+	last    string
+	refused refusals
 
 	started chan struct{} // closed when the engine says that it has started
 }
 
-func newEngineOutput(log *slog.Logger, name string) *engineOutput {
-	return &engineOutput{log: log, name: name, started: make(chan struct{})}
+func newEngineOutput(log *slog.Logger, name string, complaints slog.Level) *engineOutput {
+	return &engineOutput{log: log, name: name, level: complaints, started: make(chan struct{})}
 }
 
 func (o *engineOutput) line(s string) {
@@ -28,7 +31,8 @@ func (o *engineOutput) line(s string) {
 	o.mu.Lock()
 	switch {
 	case errorLine(s) != "":
-		level = slog.LevelWarn
+		level = o.level
+		o.refused.line(errorLine(s))
 		if o.total < 16<<10 {
 			o.errors = append(o.errors, errorLine(s))
 			o.total += len(s)
@@ -51,13 +55,19 @@ func (o *engineOutput) forget() {
 	o.takeErrors()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.last, o.started = "", make(chan struct{})
+	o.last, o.refused, o.started = "", refusals{}, make(chan struct{})
 }
 
 func (o *engineOutput) startedSignal() <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.started
+}
+
+func (o *engineOutput) refusedRules() []RefusedRule {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.refused.rules)
 }
 
 func (o *engineOutput) takeErrors() []string {

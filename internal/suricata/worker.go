@@ -25,7 +25,7 @@ type Worker struct {
 	output *engineOutput
 
 	mu   sync.Mutex // one capture at a time
-	used bool       // a capture has been read since the last reset
+	used bool       // nothing was read yet, or a capture since the last reset
 }
 
 const pidFile = "engine.pid"
@@ -52,7 +52,7 @@ func StartWorker(ctx context.Context, b Binary, c Config, dir string, log *slog.
 		return nil, fmt.Errorf("starting a capture worker: %w", err)
 	}
 	_ = os.Remove(socket)
-	w := &Worker{log: log, dir: dir, output: newEngineOutput(log, "suricata_captures")}
+	w := &Worker{log: log, dir: dir, used: true, output: newEngineOutput(log, "suricata_captures", slog.LevelInfo)} // who asked for a replay is told
 	w.proc, err = proc.Start(proc.Command{
 		Path: b.Path,
 		Args: []string{"-c", path, "--unix-socket=" + socket, "-l", dir},
@@ -198,6 +198,9 @@ func (w *Worker) Read(ctx context.Context, capture, out string) (complaints []st
 // the next capture with the time the last one ended at. Where that is later, it
 // may time out flows in the middle: of 45 captures of different years in random
 // order, one to five then had other events, and not the same each time.
+//
+// The first capture of an engine has one before it too: an engine that has never
+// seen a packet hangs for a minute and ends when it cannot open what it is given.
 func (w *Worker) reset(ctx context.Context) error {
 	out := filepath.Join(w.dir, "reset")
 	if err := os.MkdirAll(out, 0o700); err != nil {
