@@ -116,6 +116,14 @@ func printEvent(w io.Writer, doc json.RawMessage) error {
 
 func number[N ~int | ~int32 | ~int64 | ~uint64](n N) string { return strconv.FormatInt(int64(n), 10) }
 
+// counted is a number with what it counts: "1 capture", "2 captures".
+func counted[N ~int | ~int64 | ~uint64](n N, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return number(n) + " " + what + "s"
+}
+
 func age(d time.Duration) string {
 	switch {
 	case d < time.Minute:

@@ -46,8 +46,8 @@ func (c *replayCmd) Run(ctx context.Context, g *globals, io streams) (err error)
 		return err
 	}
 	for _, r := range rules {
-		if _, err := os.Stat(r); err != nil {
-			return usagef("reading rules: %w", err)
+		if err := checkRules(r); err != nil {
+			return err
 		}
 	}
 	client, stop, err := g.instanceOr(ctx, app.ReplayParts, io)
@@ -59,10 +59,10 @@ func (c *replayCmd) Run(ctx context.Context, g *globals, io streams) (err error)
 	if job == "" {
 		submitted, err := client.SubmitReplay(ctx, api.ReplayRequest{Paths: files, Rules: rules})
 		if err != nil {
-			return err
+			return asUsage(err)
 		}
 		job = submitted.ID
-		fmt.Fprintf(io.err, "replay job %s: %d captures\n", job, submitted.Captures)
+		fmt.Fprintf(io.err, "replay job %s: %s\n", job, counted(submitted.Captures, "capture"))
 	}
 	w := &replayView{out: io.out, err: io.err, json: c.JSON, bar: isTerminal(io.err)}
 	if err := watchReplay(ctx, g, client, job, c.Wait, w); err != nil {
@@ -78,6 +78,7 @@ func (c *replayCmd) Run(ctx context.Context, g *globals, io streams) (err error)
 // it asked is restarted.
 func watchReplay(ctx context.Context, g *globals, client *control.Client, job string, wait bool, w *replayView) error {
 	for {
+		w.at = 0
 		err := client.WatchReplay(ctx, job, wait, w.update)
 		if err == nil || ctx.Err() != nil {
 			return err
@@ -93,6 +94,18 @@ func watchReplay(ctx context.Context, g *globals, client *control.Client, job st
 		defer next.Close()
 		client = next
 	}
+}
+
+// checkRules says what is wrong with a rule file before anything is started.
+func checkRules(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", path)
+	}
+	if err != nil {
+		return usagef("reading rules: %w", err)
+	}
+	return nil
 }
 
 func absolute(paths []string) ([]string, error) {
@@ -114,20 +127,18 @@ type replayView struct {
 	json, bar bool
 
 	last     api.Replay
-	seen     map[string]bool
+	at       int // captures of the present watch, which come in the same order each time
 	captures []api.Capture
 }
 
 func (v *replayView) update(u api.ReplayUpdate) error {
 	v.last = u.Replay
-	if c := u.Capture; c != nil && !v.seen[c.Path] {
-		if v.seen == nil {
-			v.seen = map[string]bool{}
-		}
-		v.seen[c.Path] = true
-		v.captures = append(v.captures, *c)
-		if err := v.capture(*c); err != nil {
-			return err
+	if c := u.Capture; c != nil {
+		if v.at++; v.at > len(v.captures) {
+			v.captures = append(v.captures, *c)
+			if err := v.capture(*c); err != nil {
+				return err
+			}
 		}
 	}
 	if v.bar {
@@ -174,7 +185,7 @@ func (v *replayView) clearBar() {
 	}
 }
 
-// finish prints the sums, and returns errNamed when a capture failed.
+// finish prints the sums, and returns errNamed when a capture or a rule failed.
 func (v *replayView) finish() error {
 	v.clearBar()
 	sum := result{Events: map[string]uint64{}, Alerts: map[string]uint64{}}
@@ -191,17 +202,38 @@ func (v *replayView) finish() error {
 	if v.json {
 		w = v.err
 	}
-	fmt.Fprintf(w, "%d captures, %d packets\n", len(v.captures), sum.Packets)
+	fmt.Fprintf(w, "%s, %s\n", counted(len(v.captures), "capture"), counted(sum.Packets, "packet"))
 	printCounts(w, "events", sum.Events)
 	printCounts(w, "alerts by signature", sum.Alerts)
+	refused := v.refusedRules()
 	if v.last.Error != "" {
 		return errors.New(v.last.Error)
 	}
 	if failed > 0 {
-		fmt.Fprintf(v.err, "%d of %d captures could not be read; they are named above\n", failed, len(v.captures))
+		fmt.Fprintf(v.err, "%d of %s not or not wholly read, as named above\n", failed, counted(len(v.captures), "capture"))
+	}
+	if failed > 0 || refused {
 		return errNamed
 	}
 	return nil
+}
+
+// refusedRules names the rules that the engine refused, and reports whether
+// any was of those the replay brought: the configured ones are looked after
+// elsewhere.
+func (v *replayView) refusedRules() (own bool) {
+	r := v.last.Rules
+	if r.Failed == 0 {
+		return false
+	}
+	fmt.Fprintf(v.err, "%d of %s refused by Suricata:\n", r.Failed, counted(r.Loaded+r.Failed, "rule"))
+	for _, reason := range r.Reasons {
+		fmt.Fprintf(v.err, "  %s\n", clean(reason))
+	}
+	if more := r.Failed - len(r.Reasons); more > 0 {
+		fmt.Fprintf(v.err, "  and %d more\n", more)
+	}
+	return r.Own
 }
 
 func add(to, from map[string]uint64) {

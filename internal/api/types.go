@@ -246,13 +246,22 @@ type Replay struct {
 	Bytes      int64       `json:"bytes" doc:"of all captures"`
 	BytesDone  int64       `json:"bytes_done"`
 	Packets    uint64      `json:"packets"`
+	Rules      ReplayRules `json:"rules"`
+}
+
+// ReplayRules are the rules of a replay: what the engine made of them.
+type ReplayRules struct {
+	Own     bool     `json:"own" doc:"the replay brought its own"`
+	Loaded  int      `json:"loaded" doc:"0 as long as no engine was needed"`
+	Failed  int      `json:"failed" doc:"that the engine refused"`
+	Reasons []string `json:"reasons,omitempty" doc:"of the first refused ones, with file and line"`
 }
 
 // Capture is what a replay found in one capture.
 type Capture struct {
 	Capture string            `json:"capture" doc:"name"`
 	Path    string            `json:"path"`
-	SHA256  string            `json:"sha256,omitempty"`
+	SHA256  string            `json:"sha256,omitempty" doc:"of the capture, unpacked where it is gzipped"`
 	State   ReplayState       `json:"state"`
 	Packets uint64            `json:"packets"`
 	Events  map[string]uint64 `json:"events" doc:"by event type"`

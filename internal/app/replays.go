@@ -61,6 +61,9 @@ type replays struct {
 // Submit implements api.Replays.
 func (r *replays) Submit(ctx context.Context, q api.ReplayRequest) (api.Replay, error) {
 	id, err := r.jobs.Submit(ctx, replay.Request{Paths: q.Paths, Rules: q.Rules})
+	if wrong, ok := errors.AsType[*replay.RulesError](err); ok {
+		return api.Replay{}, api.BadRequest("%v", wrong)
+	}
 	if err != nil {
 		return api.Replay{}, err
 	}
@@ -157,6 +160,7 @@ func (r *replays) show(j replay.Job) api.Replay {
 	out := api.Replay{
 		ID: j.ID, State: api.ReplayState(j.State), Searchable: searchable, Submitted: j.Created, Ended: j.Finished,
 		Error: j.Error, Captures: len(j.Captures), Failed: j.Failed(),
+		Rules: api.ReplayRules{Own: j.Rules.Own, Loaded: j.Rules.Loaded, Failed: j.Rules.Failed, Reasons: j.Rules.Reasons},
 	}
 	for _, c := range j.Captures {
 		out.Bytes += c.Size

@@ -114,6 +114,9 @@ func (t *TopicInfo) settings(c kadm.ResourceConfig) {
 // does not say.
 func (b *Bus) sizes(ctx context.Context) map[Partition]int64 {
 	all, err := b.admin.DescribeAllLogDirs(ctx, nil)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return nil // nobody asks any more
+	}
 	if err != nil {
 		b.scope.Logger().WarnContext(ctx, "sizes of the log are unknown", "err", err)
 		return nil
@@ -150,7 +153,7 @@ type PartitionLag struct {
 	Partition  int32   `json:"partition"`
 	Committed  int64   `json:"committed"` // -1: nothing yet
 	Next       int64   `json:"next"`
-	Lag        int64   `json:"lag"`
+	Lag        int64   `json:"lag"` // records that are still there
 	LagSeconds float64 `json:"lag_seconds"`
 	Member     string  `json:"member,omitempty"`
 }
@@ -178,6 +181,9 @@ func (b *Bus) Groups(ctx context.Context, names ...string) ([]GroupInfo, error) 
 		}
 		for _, l := range g.Lag.Sorted() {
 			p := PartitionLag{Topic: l.Topic, Partition: l.Partition, Committed: l.Commit.At, Next: l.End.Offset, Lag: max(l.Lag, 0)}
+			if l.Start.Err == nil { // what retention has cut is not waited for
+				p.Lag = min(p.Lag, max(l.End.Offset-l.Start.Offset, 0))
+			}
 			if l.Member != nil {
 				p.Member = l.Member.MemberID
 			}
@@ -203,7 +209,7 @@ func (b *Bus) ages(ctx context.Context, g *GroupInfo) {
 		if from[p.Topic] == nil {
 			from[p.Topic] = map[int32]kgo.Offset{}
 		}
-		from[p.Topic][p.Partition] = kgo.NewOffset().At(max(p.Committed, 0))
+		from[p.Topic][p.Partition] = kgo.NewOffset().At(p.Next - p.Lag)
 		lagging[Partition{p.Topic, p.Partition}] = i
 	}
 	options, err := b.options("lag")

@@ -145,7 +145,9 @@ func (c *Client) prepare(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		c.runtime.scope.Logger().WarnContext(ctx, "topics are not there yet, will retry", "client", c.spec.Name, "err", err)
+		if ctx.Err() == nil {
+			c.runtime.scope.Logger().WarnContext(ctx, "topics are not there yet, will retry", "client", c.spec.Name, "err", err)
+		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("client %s: %w", c.spec.Name, errors.Join(ctx.Err(), err))

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // shape is what a look at a capture file gives.
@@ -36,18 +38,11 @@ var errFormat = errors.New("not a capture: neither pcap nor pcapng")
 // are written to unpack, which is called at most once. An error means that the
 // file cannot be used at all.
 func inspect(path string, maxUnpacked int64, unpack func() (io.WriteCloser, error)) (shape, error) {
-	f, err := os.Open(path)
+	f, info, err := openRegular(path)
 	if err != nil {
 		return shape{}, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return shape{}, err
-	}
-	if !info.Mode().IsRegular() {
-		return shape{}, errors.New("not a regular file")
-	}
 	sum, content := sha256.New(), sha256.New()
 	raw := bufio.NewReaderSize(io.TeeReader(f, sum), 256<<10)
 	s := shape{Size: info.Size(), Modified: info.ModTime()}
@@ -71,6 +66,23 @@ func inspect(path string, maxUnpacked int64, unpack func() (io.WriteCloser, erro
 		s.SHA256, s.Packed = hex.EncodeToString(content.Sum(nil)), s.SHA256
 	}
 	return s, nil
+}
+
+// openRegular opens a file for reading, and does not wait for what writes to
+// one that is a pipe.
+func openRegular(path string) (*os.File, os.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a regular file")
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, info, nil
 }
 
 // inspectGzip gives the unpacked bytes to content too.

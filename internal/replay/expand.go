@@ -34,7 +34,14 @@ func failed(name, path string, err error) Capture {
 	return Capture{Name: name, Path: path, State: Done, Error: reason(err)}
 }
 
-func expandFolder(root string) []Capture {
+// errNoCapture is what is wrong with a folder that nothing is found in.
+var errNoCapture = errors.New("no capture found; a folder stands for the files in and below it that are named .pcap, .pcapng, .cap or .dmp, with .gz behind it or not, or begin as such files do")
+
+func expandFolder(folder string) []Capture {
+	root, err := filepath.EvalSymlinks(folder) // WalkDir does not follow
+	if err != nil {
+		return []Capture{failed(filepath.Base(folder), folder, err)}
+	}
 	var out []Capture
 	_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		name, relErr := filepath.Rel(root, path)
@@ -45,16 +52,16 @@ func expandFolder(root string) []Capture {
 			out = append(out, failed(name, path, err))
 			return nil
 		}
-		if !d.Type().IsRegular() || !isCapture(path) {
+		info, err := os.Stat(path) // a link to a file is taken, one to a folder is not
+		if err != nil || !info.Mode().IsRegular() || !isCapture(path) {
 			return nil
 		}
-		c := Capture{Name: name, Path: path, State: Queued}
-		if info, err := d.Info(); err == nil {
-			c.Size = info.Size()
-		}
-		out = append(out, c)
+		out = append(out, Capture{Name: name, Path: path, State: Queued, Size: info.Size()})
 		return nil
 	})
+	if len(out) == 0 {
+		out = append(out, failed(filepath.Base(folder), folder, errNoCapture))
+	}
 	return out
 }
 

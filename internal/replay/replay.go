@@ -95,8 +95,9 @@ func New(o Options, d Deps) (*Replayer, error) {
 var ErrUnknownJob = errors.New("no such replay job")
 
 // Submit stores a job and returns its id. When it returns, the job survives
-// the end of the program. Rule files are copied; captures are read where they
-// lie. What cannot be found is a failed capture of the job, not an error.
+// the end of the program. Rule files are copied, one that cannot be read is a
+// [RulesError]; captures are read where they lie, and what cannot be found is a
+// failed capture of the job, not an error.
 func (r *Replayer) Submit(_ context.Context, q Request) (string, error) {
 	if len(q.Paths) == 0 {
 		return "", errors.New("nothing to replay: no file or folder given")
@@ -153,27 +154,57 @@ func ruleFileName(i int) string { return fmt.Sprintf("%03d.rules", i) }
 
 const largestRuleFile = 1 << 30
 
+// RulesError says that a rule file of a request cannot be read.
+type RulesError struct {
+	Path string
+	Err  error
+}
+
+func (e *RulesError) Error() string {
+	return fmt.Sprintf("reading rules %s: %s", e.Path, reason(e.Err))
+}
+
+// Unwrap returns what is wrong with the file.
+func (e *RulesError) Unwrap() error { return e.Err }
+
 func copyRuleFile(from, to string) error {
-	in, err := os.Open(from)
+	in, _, err := openRegular(from)
 	if err != nil {
-		return err
+		return &RulesError{from, err}
 	}
 	defer in.Close()
 	var r io.Reader = in
 	if strings.HasSuffix(from, ".gz") {
 		if r, err = gzip.NewReader(in); err != nil {
-			return fmt.Errorf("unpacking %s: %w", from, err)
+			return &RulesError{from, err}
 		}
 	}
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(out, io.LimitReader(r, largestRuleFile))
-	if err == nil && n == largestRuleFile {
-		err = fmt.Errorf("rule file %s is over %d bytes", from, largestRuleFile)
+	read := &reading{r: io.LimitReader(r, largestRuleFile)}
+	n, err := io.Copy(out, read)
+	if read.err != nil {
+		err = &RulesError{from, read.err}
+	} else if n == largestRuleFile {
+		err = &RulesError{from, fmt.Errorf("it is over %d bytes", largestRuleFile)}
 	}
 	return errors.Join(err, out.Sync(), out.Close())
+}
+
+// reading keeps what went wrong with reading, apart from writing.
+type reading struct {
+	r   io.Reader
+	err error
+}
+
+func (r *reading) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
+	return n, err
 }
 
 func (r *Replayer) jobDir(id string) string { return filepath.Join(r.opts.Dir, "jobs", id) }

@@ -23,7 +23,7 @@ func (r RefusedRule) String() string {
 }
 
 // keptRefused is how many refused rules are kept with their reason.
-const keptRefused = 16
+const keptRefused = 10
 
 // refusals gathers the rules that an engine says it cannot load. It says so in
 // two lines or more, the reason first (Suricata 7):

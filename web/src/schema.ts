@@ -2238,6 +2238,7 @@ export interface components {
             };
             packets: number;
             path: string;
+            /** @description of the capture, unpacked where it is gzipped */
             sha256?: string;
             state: string;
         };
@@ -2522,6 +2523,7 @@ export interface components {
             failed: number;
             id: string;
             packets: number;
+            rules: components["schemas"]["ReplayRules"];
             searchable: boolean;
             state: string;
             /** Format: date-time */
@@ -2531,6 +2533,16 @@ export interface components {
             paths: string[];
             /** @description absolute paths of rule files to use instead of the configured ones */
             rules?: string[];
+        };
+        ReplayRules: {
+            /** @description that the engine refused */
+            failed: number;
+            /** @description 0 as long as no engine was needed */
+            loaded: number;
+            /** @description the replay brought its own */
+            own: boolean;
+            /** @description of the first refused ones, with file and line */
+            reasons?: string[];
         };
         ReplayUpdate: {
             capture?: components["schemas"]["Capture"];

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -113,6 +114,9 @@ func (m *Machine) lookAtDead(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, m.options.Every)
 	defer cancel()
 	taken, budget, err := m.deps.DeadLetters(ctx)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return
+	}
 	if err != nil {
 		m.deps.Scope.Logger().WarnContext(ctx, "size of the dead letters is unknown", "err", err)
 		return
