@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"hash/maphash"
 	"net/netip"
 	"slices"
 	"strings"
@@ -46,7 +47,7 @@ func Decode(raw []byte, d Delivery, o Options) *Document {
 		Event: Event{Kind: "event", Category: []string{"email"}, Type: []string{"info"}, Module: "mail", Dataset: "mail.message"},
 	}
 	w := &walker{
-		limits: limits, now: time.Now, doc: doc, defects: map[string]bool{}, seenURL: map[urlKey]bool{}, registered: map[string]string{},
+		limits: limits, now: time.Now, doc: doc, defects: map[string]bool{}, seenURL: map[uint64]bool{}, seed: maphash.MakeSeed(), registered: map[string]string{},
 		scan: limits.TextScan, hash: 2 * int64(limits.Message),
 		htmlText: textSink{keep: limits.Text}, plain: textSink{keep: limits.Text},
 	}

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -10,16 +11,17 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-// htmlReader takes what a reader sees of HTML, and its links. It uses the
+// htmlReader takes what a reader sees of HTML, and its links. It uses a
 // tokenizer alone: building a tree costs more, and can be made to cost much
 // more.
 type htmlReader struct {
+	tokenizer
 	w      *walker
 	source string // of links; URLHref, or URLAttachment for attached pages
 	text   *textSink
 
 	link     string // href of the open anchor
-	linkText strings.Builder
+	linkText []byte
 	skip     atom.Atom // inside an element whose text nobody sees
 	hide     atom.Atom // inside an element styled away
 	hideOpen int
@@ -28,41 +30,34 @@ type htmlReader struct {
 // readHTML reads one part. text may be nil: then only links and counts are
 // taken.
 func (w *walker) readHTML(b []byte, source string, text *textSink) {
-	r := htmlReader{w: w, source: source, text: text}
-	z := html.NewTokenizer(bytes.NewReader(b))
-	z.SetMaxBuf(w.limits.TextScan + 4096)
-	for n := 0; ; n++ {
-		if n&1023 == 1023 && w.late() {
-			break
-		}
-		switch z.Next() {
-		case html.ErrorToken:
+	r := htmlReader{tokenizer: tokenizer{b: b}, w: w, source: source, text: text}
+	for n := 0; n&1023 != 1023 || !w.late(); n++ {
+		switch r.next() {
+		case tokenEnd:
 			r.closeLink()
 			return
-		case html.TextToken:
-			r.onText(z)
-		case html.StartTagToken:
-			r.onStart(z, false)
-		case html.SelfClosingTagToken:
-			r.onStart(z, true)
-		case html.EndTagToken:
-			r.onEnd(tagOf(z.Raw()))
+		case tokenText:
+			r.onText(r.raw)
+		case tokenStart:
+			r.onStart()
+		case tokenClose:
+			r.onEnd(r.tagAtom())
 		}
 	}
 	r.closeLink()
 }
 
-func (r *htmlReader) onText(z *html.Tokenizer) {
+// onText takes text; entities are undone where it is kept.
+func (r *htmlReader) onText(t []byte) {
 	if r.skip != 0 {
 		return
 	}
-	t := z.Raw() // entities are undone where the text is kept; Text copies
 	if r.hide != 0 {
 		r.w.doc.Mail.Body.Hidden += len(bytes.TrimSpace(t))
 		return
 	}
-	if r.link != "" && r.linkText.Len() < maxURLText {
-		r.linkText.Write(t)
+	if r.link != "" && len(r.linkText) < maxURLText {
+		r.linkText = append(r.linkText, t...)
 	}
 	if r.text != nil {
 		r.text.html(t)
@@ -75,64 +70,47 @@ type attrs struct {
 	hidden                                                 bool
 }
 
-func readAttrs(z *html.Tokenizer) attrs {
+// readAttrs reads the last tag's. Of those with one name the first counts.
+func (z *tokenizer) readAttrs() attrs {
 	var a attrs
-	for range 200 {
-		k, v, more := z.TagAttr()
-		switch string(k) {
-		case "href":
-			a.href = string(v)
-		case "src":
-			a.src = string(v)
-		case "action":
-			a.action = string(v)
-		case "style":
-			a.hidden = a.hidden || styledAway(v)
-		case "type":
-			a.kind = string(v)
-		case "width":
-			a.width = string(v)
-		case "height":
-			a.height = string(v)
-		case "http-equiv":
-			a.equiv = string(v)
-		case "content":
-			a.content = string(v)
+	var seen [len(wanted)]bool
+	for i := z.attrs; ; {
+		at, next := z.attr(i)
+		if at.done || next < 0 {
+			return a
+		}
+		i = next
+		n := slices.IndexFunc(wanted[:], func(name string) bool { return foldEqual(at.key, name) })
+		if n < 0 || seen[n] {
+			continue
+		}
+		seen[n] = true
+		switch wanted[n] {
 		case "hidden":
 			a.hidden = true
-		}
-		if !more {
-			break
+		case "style":
+			a.hidden = a.hidden || styledAway([]byte(attrText(at.value)))
+		case "href":
+			a.href = attrText(at.value)
+		case "src":
+			a.src = attrText(at.value)
+		case "action":
+			a.action = attrText(at.value)
+		case "type":
+			a.kind = attrText(at.value)
+		case "width":
+			a.width = attrText(at.value)
+		case "height":
+			a.height = attrText(at.value)
+		case "http-equiv":
+			a.equiv = attrText(at.value)
+		case "content":
+			a.content = attrText(at.value)
 		}
 	}
-	return a
 }
 
-// tagOf returns a tag's atom from its raw bytes: the tokenizer's own way
-// copies the name.
-func tagOf(raw []byte) atom.Atom {
-	i := 1
-	if len(raw) > 1 && raw[1] == '/' {
-		i = 2
-	}
-	var name [16]byte
-	n := 0
-	for ; i < len(raw); i++ {
-		c := raw[i]
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
-		}
-		if c <= ' ' || c == '/' || c == '>' {
-			break
-		}
-		if n == len(name) {
-			return 0
-		}
-		name[n] = c
-		n++
-	}
-	return atom.Lookup(name[:n])
-}
+var wanted = [...]string{"href", "src", "action", "style", "type", "width", "height", "http-equiv", "content", "hidden"}
 
 // wantsAttrs reports whether an element's attributes say more than its style.
 func wantsAttrs(tag atom.Atom) bool {
@@ -143,12 +121,11 @@ func wantsAttrs(tag atom.Atom) bool {
 	return false
 }
 
-func (r *htmlReader) onStart(z *html.Tokenizer, selfClosing bool) {
-	raw := z.Raw()
-	tag := tagOf(raw)
+func (r *htmlReader) onStart() {
+	tag := r.tagAtom()
 	var a attrs
-	if wantsAttrs(tag) || mayHide(raw) {
-		a = readAttrs(z)
+	if wantsAttrs(tag) || mayHide(r.raw) {
+		a = r.readAttrs()
 	}
 	r.block(tag)
 	body := &r.w.doc.Mail.Body
@@ -185,7 +162,7 @@ func (r *htmlReader) onStart(z *html.Tokenizer, selfClosing bool) {
 	case atom.Script:
 		body.Scripts++
 	}
-	if selfClosing || isVoid(tag) {
+	if r.selfClosing || isVoid(tag) {
 		return
 	}
 	switch tag {
@@ -219,20 +196,32 @@ func (r *htmlReader) closeLink() {
 	if r.link == "" {
 		return
 	}
-	text := r.linkText.String()
+	text := string(r.linkText)
 	if strings.IndexByte(text, '&') >= 0 {
 		text = html.UnescapeString(text)
 	}
 	r.w.addURL(r.link, collapse(text), r.source)
 	r.link = ""
-	r.linkText.Reset()
+	r.linkText = r.linkText[:0]
 }
 
-// mayHide reports whether a tag or style holds a word that could hide.
+// mayHide reports whether a tag or style holds the end of a word that could
+// hide: none, hidden, mso-hide, size, opacity, in any case. It may err to true.
 func mayHide(b []byte) bool {
-	for _, w := range [...]string{"one", "ONE", "idden", "IDDEN", "-hide", "-HIDE", "ize", "IZE", "pacity", "PACITY"} {
-		if bytes.Contains(b, []byte(w)) {
-			return true
+	for i := 2; i < len(b); i++ {
+		switch b[i] | 0x20 {
+		case 'e': // one, ide, ize
+			if c, d := b[i-1]|0x20, b[i-2]|0x20; d == 'o' && c == 'n' || d == 'i' && (c == 'd' || c == 'z') {
+				return true
+			}
+		case 'n': // den
+			if b[i-1]|0x20 == 'e' && b[i-2]|0x20 == 'd' {
+				return true
+			}
+		case 'y': // ity, which visibility has as well
+			if b[i-1]|0x20 == 't' && b[i-2]|0x20 == 'i' {
+				return true
+			}
 		}
 	}
 	return false
@@ -319,15 +308,23 @@ func (t *textSink) html(b []byte) {
 	t.write(b)
 }
 
-// write adds text. Runs of ASCII, nearly all there is, go in as they are.
+// write adds text. Lines of ASCII words with a blank between them, nearly all
+// there is, go in as they are.
 func (t *textSink) write(b []byte) {
 	for i := 0; i < len(b); {
 		c := b[i]
-		if c > ' ' && c < 0x7f {
-			end := i + 1
-			for end < len(b) && b[end] > ' ' && b[end] < 0x7f {
-				end++
+		if plain(c) {
+			end, blanks := i+1, 0
+			for end < len(b) {
+				if plain(b[end]) {
+					end++
+				} else if b[end] == ' ' && end+1 < len(b) && plain(b[end+1]) {
+					end, blanks = end+2, blanks+1
+				} else {
+					break
+				}
 			}
+			t.seen -= blanks
 			t.word(b[i:end], rune(c), rune(b[end-1]))
 			i = end
 			continue
@@ -354,7 +351,13 @@ func (t *textSink) write(b []byte) {
 	}
 }
 
-// word adds bytes without white space; what is no UTF-8 is replaced.
+// plain reports whether c is an ASCII character that is seen.
+func plain(c byte) bool { return c > ' ' && c < 0x7f }
+
+// grow makes room for what n bytes of text may give.
+func (t *textSink) grow(n int) { t.b = slices.Grow(t.b, max(0, min(n, t.keep-len(t.b)))) }
+
+// word adds bytes with at most single blanks between them; what is no UTF-8 is replaced.
 func (t *textSink) word(b []byte, first, last rune) {
 	if t.waiting > 0 {
 		if wordRune(t.prev) && wordRune(first) {

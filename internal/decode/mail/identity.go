@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"strings"
 )
 
@@ -36,19 +37,34 @@ func identity(h header, body []byte) string {
 	}
 	buf.WriteByte('\n')
 	s.Write(buf.Bytes())
-	body = bytes.TrimRight(body, "\r\n")
-	// Runs between CRLFs are written as they lie; only the CR is left out.
-	for {
-		i := bytes.Index(body, []byte("\r\n"))
-		if i < 0 {
-			break
-		}
-		s.Write(body[:i])
-		s.Write([]byte("\n"))
-		body = body[i+2:]
-	}
-	s.Write(body)
+	writeLines(s, bytes.TrimRight(body, "\r\n"))
 	return hex.EncodeToString(s.Sum(nil))
+}
+
+// writeLines writes b with LF for every CRLF, some kilobytes at a time: a hash
+// takes long over a line at a time.
+func writeLines(to io.Writer, b []byte) {
+	buf := make([]byte, 0, min(len(b), 4096)+1)
+	for len(b) > 0 {
+		line, end := b, 0
+		if i := bytes.Index(b, []byte("\r\n")); i >= 0 {
+			line, end = b[:i], 2
+		}
+		if len(line) >= cap(buf)-len(buf) {
+			_, _ = to.Write(buf) // a hash takes everything
+			buf = buf[:0]
+		}
+		if len(line) >= cap(buf) {
+			_, _ = to.Write(line)
+		} else {
+			buf = append(buf, line...)
+		}
+		if end > 0 {
+			buf = append(buf, '\n')
+		}
+		b = b[len(line)+end:]
+	}
+	_, _ = to.Write(buf)
 }
 
 // Origin is the decoder-origin of a message: its identity, whatever source saw

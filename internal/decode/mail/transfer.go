@@ -37,6 +37,9 @@ func decodeTransfer(b []byte, encoding string, report func(string)) []byte {
 
 // decodeBase64 takes padding anywhere: senders concatenate encoded blocks.
 func decodeBase64(b []byte, report func(string)) []byte {
+	if out, ok := strictBase64(b); ok {
+		return out
+	}
 	clean := make([]byte, 0, len(b))
 	odd := false
 	for i := range b {
@@ -61,6 +64,20 @@ func decodeBase64(b []byte, report func(string)) []byte {
 	}
 	n, _ := base64.RawStdEncoding.Decode(clean, clean)
 	return clean[:n]
+}
+
+// strictBase64 decodes what is nothing but lines of base64, padded at its end
+// or not: nearly all there is.
+func strictBase64(b []byte) ([]byte, bool) {
+	clean := make([]byte, 0, len(b))
+	for len(b) > 0 {
+		var line []byte
+		line, b = cutLine(b)
+		clean = append(clean, line...)
+	}
+	clean = bytes.TrimRight(clean, "= \t")
+	n, err := base64.RawStdEncoding.Decode(clean, clean)
+	return clean[:n], err == nil
 }
 
 // restHasData looks a few bytes ahead: padding is nearly always the end.

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"bytes"
+	"hash/maphash"
 	"mime"
 	"path"
 	"slices"
@@ -21,7 +22,8 @@ type walker struct {
 	htmlText textSink
 	plain    textSink
 	hasHTML  bool
-	seenURL  map[urlKey]bool
+	seenURL  map[uint64]bool // hashes of their urlKey
+	seed     maphash.Seed
 	// Links of one message lead to few hosts.
 	registered map[string]string
 }
@@ -290,10 +292,12 @@ func (w *walker) text(c content, body []byte) {
 	if c.media == "text/html" {
 		w.hasHTML = true
 		w.doc.Mail.Body.HTMLBytes += len(t)
+		w.htmlText.grow(len(t) / 3)
 		w.readHTML(t, URLHref, &w.htmlText)
 		w.htmlText.space('\n')
 		return
 	}
+	w.plain.grow(len(t) + 1)
 	w.plain.write(t)
 	w.plain.space('\n')
 	textURLs(string(t), func(u string) bool {
@@ -336,7 +340,11 @@ func (w *walker) addURL(raw, text, source string) {
 	}
 	u.URL = strings.ToValidUTF8(u.URL, "\uFFFD")
 	u.Text = strings.ToValidUTF8(u.Text, "\uFFFD")
-	key := urlKey{source, u.URL, u.Text}
+	if len(w.doc.Mail.URLs) == 0 {
+		w.doc.Mail.URLs = make([]URL, 0, 16)
+	}
+	// With a seed of its own nobody can make two links look like one.
+	key := maphash.Comparable(w.seed, urlKey{source, u.URL, u.Text})
 	if w.seenURL[key] {
 		return
 	}
