@@ -29,6 +29,7 @@ type alertsListCmd struct {
 	Severity string `help:"The lowest wanted: low, medium, high, critical." placeholder:"LEVEL"`
 	Kind     string `help:"network, host, mail or pipeline." placeholder:"KIND"`
 	Text     string `help:"Part of title, address, name or rule id." placeholder:"TEXT"`
+	Rerun    string `help:"What a rerun found, instead of the live alerts." placeholder:"ID"`
 	From     string `help:"Last seen at or after: RFC 3339, a date, or an age such as 24h." placeholder:"TIME"`
 	To       string `help:"Last seen before." placeholder:"TIME"`
 	Limit    int    `help:"At most so many, 0 for all." default:"100"`
@@ -42,7 +43,7 @@ func (c *alertsListCmd) Run(ctx context.Context, g *globals, io streams) error {
 	}
 	defer client.Close()
 	filter := api.AlertFilter{
-		Tab: c.Tab, Severity: c.Severity, Kind: c.Kind, Text: c.Text, Range: api.Range{From: c.From, To: c.To},
+		Tab: c.Tab, Severity: c.Severity, Kind: c.Kind, Rerun: c.Rerun, Text: c.Text, Range: api.Range{From: c.From, To: c.To},
 	}
 	var rows [][]string
 	var counts inbox.Counts
@@ -119,10 +120,10 @@ const refLength = 10
 func ref(group string) string { return event.ID(group, "alert-group", 0)[:refLength] }
 
 // resolve turns what the user named, a short name or a group, into groups.
-func resolve(ctx context.Context, client *control.Client, names []string) ([]string, error) {
+func resolve(ctx context.Context, client *control.Client, rerun string, names []string) ([]string, error) {
 	var all []string
 	var counts inbox.Counts
-	err := eachAlert(ctx, client, api.AlertFilter{}, 0, &counts, func(a inbox.Group) error {
+	err := eachAlert(ctx, client, api.AlertFilter{Rerun: rerun}, 0, &counts, func(a inbox.Group) error {
 		all = append(all, a.Group)
 		return nil
 	})
@@ -154,8 +155,9 @@ func resolve(ctx context.Context, client *control.Client, names []string) ([]str
 }
 
 type alertsShowCmd struct {
-	ID   string `arg:"" help:"As decoder alerts shows it, or the group itself."`
-	JSON bool   `help:"Everything, as one object."`
+	ID    string `arg:"" help:"As decoder alerts shows it, or the group itself."`
+	Rerun string `help:"Of what a rerun found." placeholder:"ID"`
+	JSON  bool   `help:"Everything, as one object."`
 }
 
 func (c *alertsShowCmd) Run(ctx context.Context, g *globals, io streams) error {
@@ -164,7 +166,7 @@ func (c *alertsShowCmd) Run(ctx context.Context, g *globals, io streams) error {
 		return err
 	}
 	defer client.Close()
-	groups, err := resolve(ctx, client, []string{c.ID})
+	groups, err := resolve(ctx, client, c.Rerun, []string{c.ID})
 	if err != nil {
 		return err
 	}
@@ -247,7 +249,7 @@ func changeAlerts(ctx context.Context, g *globals, io streams, ids []string, wha
 		return err
 	}
 	defer client.Close()
-	groups, err := resolve(ctx, client, ids)
+	groups, err := resolve(ctx, client, "", ids)
 	if err != nil {
 		return err
 	}

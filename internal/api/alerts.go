@@ -35,7 +35,7 @@ func (s *Server) alerts(ctx context.Context, _ call, in AlertFilter) (inbox.List
 		return inbox.List{}, err
 	}
 	f := inbox.Filter{
-		Starred: in.Starred, Severity: in.Severity, Kind: in.Kind, Sensor: in.Sensor, Capture: in.Capture,
+		Starred: in.Starred, Severity: in.Severity, Kind: in.Kind, Sensor: in.Sensor, Capture: in.Capture, Rerun: in.Rerun,
 		Text: in.Text, From: r.From, To: r.To, Sort: in.Sort, Limit: in.Limit, Cursor: in.Cursor,
 	}
 	if in.Tab != "all" {
@@ -124,6 +124,9 @@ func (s *Server) changeAlerts(ctx context.Context, c call, in AlertChange) (Aler
 			}
 			out.Unknown = append(out.Unknown, g)
 			continue
+		}
+		if d.Rerun != "" {
+			return out, BadRequest("%s was found by rerun %s: its alerts are not triaged", g, d.Rerun)
 		}
 		ch := inbox.Change{ID: rand.Text(), Time: now, Group: g, Who: c.user, What: in.What, Why: in.Why}
 		if in.What == inbox.Archive {

@@ -31,6 +31,7 @@ type AlertFilter struct {
 	Kind     string `json:"kind,omitempty" enum:"network,host,mail,pipeline"`
 	Sensor   string `json:"sensor,omitempty"`
 	Capture  string `json:"capture,omitempty" doc:"name of a replayed capture; - for what was not replayed"`
+	Rerun    string `json:"rerun,omitempty" doc:"id of a rerun; empty is the live alerts"`
 	Text     string `json:"text,omitempty" doc:"part of title, group, address, name or rule id"`
 	Sort     string `json:"sort,omitempty" enum:"last,first,severity,score,count"`
 	Limit    int    `json:"limit,omitempty" doc:"1 to 1000, 100 when absent"`

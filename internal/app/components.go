@@ -47,10 +47,9 @@ func (a *App) clientSpecs(view *inbox.Inbox) ([]client.Spec, error) {
 		return nil, err
 	}
 	specs = append(specs, mail...)
-	documents := []string{bus.TopicEvents, bus.TopicAlerts, bus.TopicEmailAlert}
 	if a.store != nil {
 		specs = append(specs, client.Spec{
-			Name: clientStore, Inputs: documents,
+			Name: clientStore, Inputs: storesink.Topics(),
 			Sink: storesink.New(a.store), FlushEvery: 5 * time.Second, InFlight: 12 << 20,
 		})
 	}
@@ -59,7 +58,9 @@ func (a *App) clientSpecs(view *inbox.Inbox) ([]client.Spec, error) {
 		if err != nil {
 			return nil, err
 		}
-		specs = append(specs, client.Spec{Name: clientElastic, Inputs: documents, Sink: sink, InFlight: 12 << 20})
+		specs = append(specs, client.Spec{
+			Name: clientElastic, Inputs: []string{bus.TopicEvents, bus.TopicAlerts, bus.TopicEmailAlert}, Sink: sink, InFlight: 12 << 20,
+		})
 	}
 	for i := range specs {
 		specs[i].Version = a.options.Version
@@ -146,6 +147,7 @@ func (a *App) startStore(ctx context.Context) error {
 		Dir:     a.path("store"),
 		LiveAge: time.Duration(c.Store.Retention), LiveBytes: budget.live,
 		CaptureAge: time.Duration(c.Store.Captures), CaptureBytes: budget.captures,
+		RerunAge: bus.Lookup(bus.TopicReruns).Retention, RerunBytes: budget.reruns,
 		MinFreeBytes: int64(c.Disk.Free),
 	}, a.scope("store"))
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 // diskBudget is how much the log and the store may take.
-type diskBudget struct{ log, live, captures int64 }
+type diskBudget struct{ log, live, captures, reruns int64 }
 
 // minBudget is what the program cannot do with less of.
 const minBudget = 256 << 20
@@ -33,9 +33,10 @@ func (a *App) budget() (diskBudget, error) {
 		return diskBudget{}, fmt.Errorf("the disk budget for %s is %s, and %s is the least: free some disk, choose another folder with --data, or set disk.budget", a.options.Data, config.Size(total), config.Size(minBudget))
 	}
 	// Two parts log to three parts store; what is replayed gets a third of the
-	// store's, since it is looked at once and can be replayed again.
+	// store's, since it is looked at once and can be replayed again, and what
+	// is run again a quarter of that.
 	store := total / 5 * 3
-	return diskBudget{log: total / 5 * 2, live: store / 3 * 2, captures: store / 3}, nil
+	return diskBudget{log: total / 5 * 2, live: store / 3 * 2, captures: store / 4, reruns: store / 12}, nil
 }
 
 func firstBudget(name string) (int64, error) {

@@ -13,6 +13,8 @@
 //     group is new again when it has an alert that the change had not seen: a
 //     change carries the positions on the log up to which its author had seen
 //     the group.
+//   - What a rerun found are groups of their own, apart from the live ones: only
+//     who asks for that rerun sees them. Nobody triages them.
 //   - A group is shown while the log holds an alert of it. Its history stays
 //     with the topic triage, and returns with the group.
 package inbox
@@ -78,6 +80,7 @@ type Group struct {
 	Sensor      string    `json:"sensor,omitempty"`  // observer.name
 	Rule        string    `json:"rule,omitempty"`    // rule.id
 	Capture     string    `json:"capture,omitempty"` // the capture the last alert was replayed from
+	Rerun       string    `json:"rerun,omitempty"`   // the rerun that found it; "" for the live ones
 	Notes       int       `json:"notes"`
 	Changed     time.Time `json:"changed,omitzero"` // of the last change in triage
 	// Seen are the positions of the last alerts, one a partition: what archiving
@@ -133,6 +136,7 @@ type Filter struct {
 	Kind     string    // exactly
 	Sensor   string    // exactly
 	Capture  string    // exactly; "-" for what was not replayed
+	Rerun    string    // exactly: "" is the live groups
 	Text     string    // part of title, group, address, name or rule id; case does not matter
 	From, To time.Time // the last alert lies in this half-open interval
 	Sort     string    // last (default), first, severity, score, count; always descending
@@ -144,7 +148,7 @@ type Filter struct {
 type List struct {
 	Groups []Group `json:"groups"`
 	Cursor string  `json:"cursor,omitempty"` // of the next page
-	Counts Counts  `json:"counts"`           // of the whole inbox, whatever the filter
+	Counts Counts  `json:"counts"`           // of the whole inbox, or of the rerun, whatever the filter
 	Hidden uint64  `json:"hidden"`           // groups of the same state that the other filters hide
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/client"
+	"github.com/decodersring/decoder/internal/client/rerun"
 	"github.com/decodersring/decoder/internal/fault"
 	"github.com/decodersring/decoder/internal/inbox"
 	"github.com/decodersring/decoder/internal/obs"
@@ -366,6 +367,69 @@ func TestListPagesFiltersAndCounts(t *testing.T) {
 	}
 	if _, err := v.List(t.Context(), inbox.Filter{Cursor: "x"}); !errors.Is(err, inbox.ErrCursor) {
 		t.Error(err)
+	}
+}
+
+func TestARerunsAlertsAreApart(t *testing.T) {
+	l := newLog()
+	dir := t.TempDir()
+	v, db := open(t, dir, l)
+	l.add(0, alertRecord(spec{id: "live", group: "g"}))
+	again := func(run, id, topic string) *bus.Record {
+		r := alertRecord(spec{id: id, group: "g", severity: "high", topic: bus.TopicReruns})
+		r.Headers = []bus.Header{
+			{Key: rerun.HeaderRun, Value: []byte(run)}, {Key: rerun.HeaderKind, Value: []byte("document")}, {Key: rerun.HeaderTopic, Value: []byte(topic)},
+		}
+		return r
+	}
+	for i, r := range []*bus.Record{
+		again("r1", "a", bus.TopicAlerts), again("r1", "b", bus.TopicEmailAlert), again("r2", "c", bus.TopicAlerts), again("r1", "d", bus.TopicEvents),
+		{Topic: bus.TopicReruns, Value: []byte("{}"), Headers: []bus.Header{{Key: rerun.HeaderKind, Value: []byte("state")}}},
+	} {
+		l.add(int32(i%2), r)
+	}
+	l.feedAll(t, v)
+	check := func() {
+		t.Helper()
+		for run, want := range map[string]struct {
+			count    uint64
+			severity string
+		}{"": {1, "medium"}, "r1": {2, "high"}, "r2": {1, "high"}, "r3": {}} {
+			page, err := v.List(t.Context(), inbox.Filter{Rerun: run})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want.count == 0 {
+				if len(page.Groups) != 0 || page.Counts.All != 0 {
+					t.Errorf("%q: %+v", run, page)
+				}
+				continue
+			}
+			if len(page.Groups) != 1 || page.Counts.All != 1 || page.Groups[0].Count != want.count || page.Groups[0].Severity != want.severity || page.Groups[0].Rerun != run {
+				t.Errorf("%q: %+v", run, page)
+			}
+			if d := show(t, v, page.Groups[0].Group); d.Rerun != run || uint64(len(d.Alerts)) != want.count {
+				t.Errorf("%q: %+v", run, d)
+			}
+		}
+	}
+	check()
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	v, db = open(t, dir, l)
+	defer db.Close()
+	l.feedAll(t, v)
+	check()
+	l.first[bus.Partition{Topic: bus.TopicReruns, Partition: 0}] = 3 // retention
+	l.first[bus.Partition{Topic: bus.TopicReruns, Partition: 1}] = 2
+	if err := v.Trim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for run, want := range map[string]int{"": 1, "r1": 0, "r2": 0} {
+		if page, err := v.List(t.Context(), inbox.Filter{Rerun: run}); err != nil || len(page.Groups) != want {
+			t.Errorf("%q after retention: %+v, %v", run, page, err)
+		}
 	}
 }
 

@@ -68,7 +68,7 @@ func (w *where) String() string { return strings.Join(w.terms, " AND ") }
 
 // conditions returns those of the state, and those of it and the filters.
 func (f Filter) conditions() (byState, all where, filtered bool) {
-	byState.add("count > 0")
+	byState.add("count > 0 AND rerun = ?", f.Rerun)
 	if f.State != "" {
 		byState.add("state = ?", f.State)
 	}
@@ -116,7 +116,7 @@ func (v *Inbox) List(ctx context.Context, f Filter) (List, error) {
 	f.Limit = min(f.Limit, maxLimit)
 	byState, all, filtered := f.conditions()
 	out := List{Groups: []Group{}}
-	if out.Counts, err = v.counts(ctx); err != nil {
+	if out.Counts, err = v.counts(ctx, f.Rerun); err != nil {
 		return List{}, err
 	}
 	if filtered {
@@ -188,15 +188,19 @@ type counted struct {
 }
 
 // counts counts anew only when the view has changed since it did last: every
-// page that is open asks, and the inbox may be large.
-func (v *Inbox) counts(ctx context.Context) (Counts, error) {
+// page that is open asks, and the inbox may be large. A rerun's groups are
+// seldom asked for.
+func (v *Inbox) counts(ctx context.Context, rerun string) (Counts, error) {
+	if rerun != "" {
+		return v.count(ctx, rerun)
+	}
 	version := v.news.version.Load()
 	if c := v.counted.Load(); c != nil && c.version == version {
 		out := c.counts
 		out.Open = maps.Clone(out.Open)
 		return out, nil
 	}
-	c, err := v.count(ctx)
+	c, err := v.count(ctx, "")
 	if err == nil {
 		kept := c
 		kept.Open = maps.Clone(c.Open)
@@ -205,7 +209,7 @@ func (v *Inbox) counts(ctx context.Context) (Counts, error) {
 	return c, err
 }
 
-func (v *Inbox) count(ctx context.Context) (Counts, error) {
+func (v *Inbox) count(ctx context.Context, rerun string) (Counts, error) {
 	c := Counts{Open: map[string]uint64{}}
 	err := each(ctx, v.db.Read(), func(rows *sql.Rows) error {
 		var s State
@@ -226,7 +230,7 @@ func (v *Inbox) count(ctx context.Context) (Counts, error) {
 		}
 		c.Open[severities[severity]] += n
 		return nil
-	}, "SELECT state, severity, count(*) FROM grp WHERE count > 0 GROUP BY state, severity")
+	}, "SELECT state, severity, count(*) FROM grp WHERE count > 0 AND rerun = ? GROUP BY state, severity", rerun)
 	return c, err
 }
 

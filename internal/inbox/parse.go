@@ -30,6 +30,7 @@ func severityRank(s string) int { return max(slices.Index(severities[:], s), 0) 
 // alert is what a row needs of an alert's document.
 type alert struct {
 	id, group string
+	rerun     string // that made it
 	time      time.Time
 	severity  int // index into severities
 	score     float64

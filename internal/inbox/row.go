@@ -21,7 +21,7 @@ type row struct {
 	seen                  []Position // of the archiving in force
 	starred               bool
 	changed               int64
-	kind, title           string
+	kind, title, rerun    string
 	sensor, rule, capture string
 	ends                  [2]Endpoint
 	words                 string
@@ -49,7 +49,7 @@ func (d docRank) below(o docRank) bool {
 }
 
 const columns = `g, key, count, first, last, severity, score, rev, state, seen, starred, notes, changed,
-	kind, title, sensor, rule, capture, ends, words, tail, doc_rev, doc_off, doc_topic, doc_part`
+	kind, title, sensor, rule, capture, ends, words, tail, doc_rev, doc_off, doc_topic, doc_part, rerun`
 
 type scanner interface{ Scan(...any) error }
 
@@ -57,7 +57,7 @@ func scan(s scanner, r *row) error {
 	var seen, ends, tail []byte
 	if err := s.Scan(&r.g, &r.key, &r.count, &r.first, &r.last, &r.severity, &r.score, &r.rev, &r.state, &seen,
 		&r.starred, &r.notes, &r.changed, &r.kind, &r.title, &r.sensor, &r.rule, &r.capture, &ends, &r.words, &tail,
-		&r.doc.rev, &r.doc.off, &r.doc.topic, &r.doc.part); err != nil {
+		&r.doc.rev, &r.doc.off, &r.doc.topic, &r.doc.part, &r.rerun); err != nil {
 		return err
 	}
 	if err := errors.Join(json.Unmarshal(seen, &r.seen), json.Unmarshal(ends, &r.ends), json.Unmarshal(tail, &r.tail)); err != nil {
@@ -71,7 +71,7 @@ func (r *row) group() Group {
 	g := Group{
 		Group: r.key, State: r.state, Starred: r.starred, Kind: r.kind, Severity: severities[r.severity], Score: r.score,
 		Title: r.title, Count: uint64(max(r.count, 0)), First: unixNano(r.first), Last: unixNano(r.last), Revision: r.rev,
-		Source: r.ends[0], Destination: r.ends[1], Sensor: r.sensor, Rule: r.rule, Capture: r.capture, Notes: r.notes, Seen: r.tail,
+		Source: r.ends[0], Destination: r.ends[1], Sensor: r.sensor, Rule: r.rule, Capture: r.capture, Rerun: r.rerun, Notes: r.notes, Seen: r.tail,
 	}
 	if r.changed != 0 {
 		g.Changed = unixNano(r.changed)
@@ -238,13 +238,13 @@ func (r *row) save(ctx context.Context, q *queries) error {
 	}
 	text := `UPDATE grp SET count = ?, first = ?, last = ?, severity = ?, score = ?, rev = ?, state = ?, seen = ?,
 		starred = ?, notes = ?, changed = ?, kind = ?, title = ?, sensor = ?, rule = ?, capture = ?, ends = ?, words = ?,
-		tail = ?, doc_rev = ?, doc_off = ?, doc_topic = ?, doc_part = ? WHERE g = ? AND key = ?`
+		tail = ?, doc_rev = ?, doc_off = ?, doc_topic = ?, doc_part = ?, rerun = ? WHERE g = ? AND key = ?`
 	if r.fresh {
 		text = `INSERT INTO grp(count, first, last, severity, score, rev, state, seen, starred, notes, changed, kind, title,
-			sensor, rule, capture, ends, words, tail, doc_rev, doc_off, doc_topic, doc_part, g, key)
-			VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+			sensor, rule, capture, ends, words, tail, doc_rev, doc_off, doc_topic, doc_part, rerun, g, key)
+			VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	}
 	return q.exec(ctx, text, r.count, r.first, r.last, r.severity, r.score, r.rev, r.state, string(seen),
 		r.starred, r.notes, r.changed, r.kind, r.title, r.sensor, r.rule, r.capture, string(ends), r.words,
-		string(tail), r.doc.rev, r.doc.off, r.doc.topic, r.doc.part, r.g, r.key)
+		string(tail), r.doc.rev, r.doc.off, r.doc.topic, r.doc.part, r.rerun, r.g, r.key)
 }

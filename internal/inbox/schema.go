@@ -9,7 +9,8 @@ import "github.com/decodersring/decoder/internal/state"
 // log counts, the others have dup set: when retention removes the first, the
 // next takes its place, as it would in a view built anew. doc keeps a document
 // for each place where the last alert of a group may be found: retention
-// removes the highest offset of a partition last.
+// removes the highest offset of a partition last. Groups of a rerun have its id
+// in rerun and in their key.
 func Schema() state.Schema {
 	return state.Schema{
 		Name: "inbox", Application: 0x4463496e, Derived: true, // "DcIn"
@@ -51,6 +52,13 @@ func Schema() state.Schema {
 			) STRICT;
 			CREATE INDEX grp_last ON grp(state, last, key) WHERE count > 0;
 			CREATE INDEX grp_all ON grp(last, key) WHERE count > 0;
-			CREATE INDEX grp_counts ON grp(state, severity) WHERE count > 0;`},
+			CREATE INDEX grp_counts ON grp(state, severity) WHERE count > 0;`, `
+			ALTER TABLE grp ADD COLUMN rerun TEXT NOT NULL DEFAULT '';
+			DROP INDEX grp_last;
+			DROP INDEX grp_all;
+			DROP INDEX grp_counts;
+			CREATE INDEX grp_last ON grp(rerun, state, last, key) WHERE count > 0;
+			CREATE INDEX grp_all ON grp(rerun, last, key) WHERE count > 0;
+			CREATE INDEX grp_counts ON grp(rerun, state, severity) WHERE count > 0;`},
 	}
 }

@@ -43,7 +43,9 @@ type metrics struct {
 }
 
 // Topics are the topics the view is built from.
-func Topics() []string { return []string{bus.TopicAlerts, bus.TopicEmailAlert, bus.TopicTriage} }
+func Topics() []string {
+	return []string{bus.TopicAlerts, bus.TopicEmailAlert, bus.TopicTriage, bus.TopicReruns}
+}
 
 // New returns the view kept in a database of Schema.
 func New(db *state.DB, log Bounds, scope obs.Scope) *Inbox {

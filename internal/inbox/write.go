@@ -9,6 +9,7 @@ import (
 
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/client"
+	"github.com/decodersring/decoder/internal/client/rerun"
 	"github.com/decodersring/decoder/internal/fault"
 	"github.com/decodersring/decoder/internal/state"
 )
@@ -112,6 +113,8 @@ func (b *applying) apply(ctx context.Context, r *client.Record) error {
 			return fault.NewPermanent(codeInvalid, err)
 		}
 		return b.alert(ctx, at, a)
+	case bus.TopicReruns:
+		return b.again(ctx, at, r)
 	case bus.TopicTriage:
 		c, err := parseChange(r.Record)
 		if err != nil {
@@ -143,11 +146,33 @@ func (q *queries) stored(ctx context.Context, p bus.Partition) (next int64, err 
 	return next, nil
 }
 
+// again applies what a rerun made, if that is an alert that the live run would
+// have appended to a topic of alerts.
+func (b *applying) again(ctx context.Context, at Position, r *client.Record) error {
+	topic, is := rerun.Document(r.Record)
+	if !is || topic != bus.TopicAlerts && topic != bus.TopicEmailAlert {
+		return nil
+	}
+	a, err := parseAlert(r.Record)
+	if err == nil {
+		a.rerun = bus.Value(r.Record, rerun.HeaderRun)
+		a.group = "rerun " + a.rerun + " " + a.group
+	}
+	if err == nil && (a.rerun == "" || len(a.group) > maxKey) {
+		err = errors.New("an alert of a rerun needs its id, and a group")
+	}
+	if err != nil {
+		return fault.NewPermanent(codeInvalid, err)
+	}
+	return b.alert(ctx, at, a)
+}
+
 func (b *applying) alert(ctx context.Context, at Position, a *alert) error {
 	g, err := b.group(ctx, a.group)
 	if err != nil {
 		return err
 	}
+	g.rerun = a.rerun
 	dup, err := b.duplicate(ctx, at, a.id)
 	if err != nil {
 		return err

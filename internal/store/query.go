@@ -2,6 +2,7 @@ package store
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -38,6 +39,30 @@ func All(qs ...*Query) *Query {
 // Is returns the query for documents whose field has exactly that value.
 func Is(field, value string) *Query {
 	return &Query{root: Match{Field: field, Pattern: []string{value}, Whole: true}}
+}
+
+// Names reports whether the query names the field.
+func (q *Query) Names(field string) bool { return names(q.Root(), field) }
+
+func names(e Expr, field string) bool {
+	within := func(t Expr) bool { return names(t, field) }
+	switch e := e.(type) {
+	case And:
+		return slices.ContainsFunc(e.Terms, within)
+	case Or:
+		return slices.ContainsFunc(e.Terms, within)
+	case Not:
+		return within(e.Term)
+	case Exists:
+		return e.Field == field
+	case Compare:
+		return e.Field == field
+	case Match:
+		return e.Field == field
+	case Network:
+		return e.Field == field
+	}
+	return false
 }
 
 // Expr is a node of a query: [And], [Or], [Not], [Match], [Exists], [Compare]

@@ -18,8 +18,13 @@ type Doc struct {
 	ID      string    // event.id; one document is kept per id. The same id always comes with the same time
 	Time    time.Time // @timestamp
 	Capture bool      // replayed: kept outside the limit by event time
+	Rerun   bool      // made by a rerun, with the field [FieldRerun]: found only by who asks for it
 	JSON    []byte
 }
+
+// FieldRerun is the field of documents that a rerun made: the rerun's id. A
+// query that does not name it finds none of them, and no subscription does.
+const FieldRerun = "decoder.rerun.id"
 
 // Range is a half-open interval of event time; a zero bound is open.
 type Range struct{ From, To time.Time }

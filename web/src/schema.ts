@@ -21,6 +21,7 @@ export interface paths {
                     kind?: "network" | "host" | "mail" | "pipeline";
                     sensor?: string;
                     capture?: string;
+                    rerun?: string;
                     text?: string;
                     sort?: "last" | "first" | "severity" | "score" | "count";
                     limit?: number;
@@ -2163,6 +2164,7 @@ export interface components {
             last: string;
             missing: number;
             notes: number;
+            rerun?: string;
             revision: number;
             rule?: string;
             score: number;
@@ -2399,6 +2401,7 @@ export interface components {
             /** Format: date-time */
             last: string;
             notes: number;
+            rerun?: string;
             revision: number;
             rule?: string;
             score: number;

@@ -1,13 +1,17 @@
 // Package store is the sink that makes events and alerts searchable: records
-// of the topics events, alerts and email_alert become documents of a
-// store.Writer. It knows nothing of how they are stored.
+// of the topics events, alerts and email_alert, and what reruns made instead
+// of those, become documents of a store.Writer. It knows nothing of how they
+// are stored.
 package store
 
 import (
 	"context"
 	"errors"
+	"slices"
 
+	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/client"
+	"github.com/decodersring/decoder/internal/client/rerun"
 	"github.com/decodersring/decoder/internal/store"
 )
 
@@ -19,15 +23,28 @@ type Sink struct{ writer store.Writer }
 // it is asked whether the store can take documents.
 func New(w store.Writer) *Sink { return &Sink{writer: w} }
 
-// Write hands a batch to the store.
+// Topics are the topics the sink reads.
+func Topics() []string { return append(live(), bus.TopicReruns) }
+
+func live() []string { return []string{bus.TopicEvents, bus.TopicAlerts, bus.TopicEmailAlert} }
+
+// Write hands a batch to the store. Of a rerun only what would be searchable,
+// had it been made live, is written.
 func (s *Sink) Write(ctx context.Context, batch []*client.Record) error {
-	docs := make([]store.Doc, len(batch))
+	docs := make([]store.Doc, 0, len(batch))
+	of := make([]int, 0, len(batch)) // the record of each document
 	for i, r := range batch {
-		docs[i] = document(r)
+		if d, wanted := document(r); wanted {
+			docs, of = append(docs, d), append(of, i)
+		}
 	}
 	err := s.writer.Write(ctx, docs)
 	if refused, ok := errors.AsType[store.DocErrors](err); ok {
-		return client.RecordErrors(refused)
+		errs := client.RecordErrors{}
+		for i, err := range refused {
+			errs[of[i]] = err
+		}
+		return errs
 	}
 	return err
 }
@@ -46,7 +63,14 @@ func (s *Sink) Check(ctx context.Context) error {
 	return nil
 }
 
-func document(r *client.Record) store.Doc {
+// document makes a document of a record; it reports false for what is none.
+func document(r *client.Record) (store.Doc, bool) {
+	again := r.Topic == bus.TopicReruns
+	if again {
+		if topic, is := rerun.Document(r.Record); !is || !slices.Contains(live(), topic) {
+			return store.Doc{}, false
+		}
+	}
 	d := r.Document()
-	return store.Doc{ID: d.ID, Time: d.Time, Capture: d.Capture, JSON: r.Value}
+	return store.Doc{ID: d.ID, Time: d.Time, Capture: d.Capture, Rerun: again, JSON: r.Value}, true
 }

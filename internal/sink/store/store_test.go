@@ -10,6 +10,7 @@ import (
 
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/client"
+	"github.com/decodersring/decoder/internal/client/rerun"
 	"github.com/decodersring/decoder/internal/event"
 	"github.com/decodersring/decoder/internal/fault"
 	"github.com/decodersring/decoder/internal/store"
@@ -77,6 +78,34 @@ func TestRefusedDocumentsBecomeRecordErrors(t *testing.T) {
 	}
 	if err := New(w).Check(t.Context()); !errors.Is(err, w.err) {
 		t.Errorf("check: got %v", err)
+	}
+}
+
+func TestOfARerunOnlyDocumentsAreWrittenAndApart(t *testing.T) {
+	at := "2026-01-02T03:04:05Z"
+	again := func(id string, headers ...string) *client.Record {
+		r := record(`{}`, append(headers, event.HeaderID, id, event.HeaderTime, at)...)
+		r.Topic = bus.TopicReruns
+		return r
+	}
+	w := &writer{err: store.DocErrors{1: errors.New("refused")}}
+	err := New(w).Write(t.Context(), []*client.Record{
+		again("state", rerun.HeaderKind, "state"), again("a", rerun.HeaderKind, "document", rerun.HeaderTopic, bus.TopicAlerts),
+		again("message", rerun.HeaderKind, "document", rerun.HeaderTopic, bus.TopicJsonified),
+		again("b", rerun.HeaderKind, "document", rerun.HeaderTopic, bus.TopicEvents), again("failure", rerun.HeaderKind, "failure"),
+	})
+	var ids []string
+	for _, d := range w.docs {
+		if ids = append(ids, d.ID); !d.Rerun {
+			t.Errorf("%s is not apart", d.ID)
+		}
+	}
+	if d := cmp.Diff([]string{"a", "b"}, ids); d != "" {
+		t.Error(d)
+	}
+	refused, ok := errors.AsType[client.RecordErrors](err)
+	if !ok || len(refused) != 1 || refused[3] == nil {
+		t.Errorf("got %v, want an error of record 3", err)
 	}
 }
 

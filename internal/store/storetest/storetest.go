@@ -48,6 +48,7 @@ func Run(t *testing.T, open Open) {
 		"CallsEndWithTheirContext":         cancelled,
 		"SubscribersGetWhatMatches":        subscribe,
 		"OldCapturesAreKept":               captures,
+		"ARerunIsFoundByWhoAsksForIt":      reruns,
 		"UnknownCursorsAreRefused":         cursors,
 		"AnEmptyStoreAnswers":              empty,
 		"WhatWasFlushedSurvivesAReopening": reopened,
@@ -453,6 +454,71 @@ func captures(t *testing.T, open Open) {
 	if err != nil || st.Documents != 4 || st.Bytes == 0 {
 		t.Errorf("got %+v %v, want 4 documents", st, err)
 	}
+}
+
+// reruns checks that what a rerun made, even of an old capture, is apart from
+// the rest in every answer.
+func reruns(t *testing.T, open Open) {
+	dir := t.TempDir()
+	s, closeStore := open(t, dir)
+	sub := s.Subscribe(nil, 10)
+	now := time.Now().UTC()
+	again := func(id, run string, at time.Time) store.Doc {
+		d := docAt(id, at, false, `"n":1,"decoder":{"rerun":{"id":"`+run+`"}}`)
+		d.Rerun = true
+		return d
+	}
+	docs := []store.Doc{
+		docAt("live", now.Add(-time.Minute), false, `"n":1`), docAt("capture", now.Add(-time.Hour), true, `"n":1`),
+		again("a1", "a", now.Add(-time.Second)), again("a2", "a", time.Date(2004, 5, 13, 0, 0, 0, 0, time.UTC)), again("b1", "b", now.Add(-time.Minute)),
+	}
+	write(t, s, docs...)
+	write(t, s, docs...)
+	sub.Close()
+	if n := len(sub.C); n != 2 {
+		t.Errorf("a subscriber got %d documents, want 2", n)
+	}
+	check := func() {
+		t.Helper()
+		for text, want := range map[string][]string{
+			"":                                    {"live", "capture"},
+			"n:1":                                 {"live", "capture"},
+			`decoder.rerun.id:a`:                  {"a1", "a2"},
+			`n:1 decoder.rerun.id:*`:              {"a1", "b1", "a2"},
+			`n:1 -decoder.rerun.id:a`:             {"live", "b1", "capture"},
+			`event.id:live OR decoder.rerun.id:b`: {"live", "b1"},
+			`decoder.rerun.id:c`:                  nil,
+		} {
+			if d := cmp.Diff(want, ids(all(t, s, store.Search{Query: query(t, text), Limit: 2}))); d != "" {
+				t.Errorf("%q: %s", text, d)
+			}
+			if n := count(t, s, text); n != uint64(len(want)) {
+				t.Errorf("%q: counted %d", text, n)
+			}
+		}
+	}
+	check()
+	facet, err := s.Facet(t.Context(), query(t, "n:1"), store.Range{}, "event.id", 10)
+	if err != nil || len(facet) != 2 {
+		t.Errorf("facet %v, %v", facet, err)
+	}
+	runs, err := s.Facet(t.Context(), nil, store.Range{}, store.FieldRerun, 10)
+	if d := cmp.Diff([]store.Bucket{{Value: "a", Count: 2}, {Value: "b", Count: 1}}, runs); d != "" || err != nil {
+		t.Errorf("runs: %s %v", d, err)
+	}
+	series, err := s.Histogram(t.Context(), nil, store.Range{From: now.Add(-2 * time.Hour), To: now}, time.Hour, "")
+	var n uint64
+	for _, b := range series[""] {
+		n += b.Count
+	}
+	if err != nil || n != 2 {
+		t.Errorf("histogram %v, %v", series, err)
+	}
+	closeStore()
+	s, _ = open(t, dir)
+	check()
+	write(t, s, docs...)
+	check()
 }
 
 func cursors(t *testing.T, open Open) {

@@ -13,9 +13,9 @@ import (
 	"github.com/decodersring/decoder/internal/store"
 )
 
-// aggregate runs a query over both folders that gives rows of columns with a
+// aggregate runs a query over the folders given that gives rows of columns with a
 // count in the column n, and calls each for every row, one at a time.
-func (s *Store) aggregate(ctx context.Context, kind, text string, r store.Range, columns []string, each func(values []string, n uint64)) error {
+func (s *Store) aggregate(ctx context.Context, in []*folder, kind, text string, r store.Range, columns []string, each func(values []string, n uint64)) error {
 	from, to, ok := bounds(r)
 	if !ok {
 		return nil
@@ -25,7 +25,7 @@ func (s *Store) aggregate(ctx context.Context, kind, text string, r store.Range,
 		return err
 	}
 	defer end()
-	return s.runAll(ctx, text, from, to, func(_ int, db *logstorage.DataBlock) { eachCount(db, columns, each) })
+	return s.runAll(ctx, in, text, from, to, func(_ int, db *logstorage.DataBlock) { eachCount(db, columns, each) })
 }
 
 func eachCount(db *logstorage.DataBlock, columns []string, each func(values []string, n uint64)) {
@@ -52,7 +52,7 @@ func eachCount(db *logstorage.DataBlock, columns []string, each func(values []st
 // Count counts documents.
 func (s *Store) Count(ctx context.Context, q *store.Query, r store.Range) (uint64, error) {
 	var total uint64
-	err := s.aggregate(ctx, "count", filter(q)+" | stats count() n", r, nil, func(_ []string, n uint64) { total += n })
+	err := s.aggregate(ctx, s.asked(q, ""), "count", filter(q)+" | stats count() n", r, nil, func(_ []string, n uint64) { total += n })
 	return total, err
 }
 
@@ -60,7 +60,7 @@ func (s *Store) Count(ctx context.Context, q *store.Query, r store.Range) (uint6
 func (s *Store) Fields(ctx context.Context, q *store.Query, r store.Range) ([]store.Bucket, error) {
 	c := counts{}
 	text := filter(q) + " | field_names | rename hits as n"
-	err := s.aggregate(ctx, "fields", text, r, []string{"name"}, func(values []string, n uint64) {
+	err := s.aggregate(ctx, s.asked(q, ""), "fields", text, r, []string{"name"}, func(values []string, n uint64) {
 		switch name := values[0]; {
 		case name == colTime:
 			c.add("@timestamp", n)
@@ -92,7 +92,7 @@ func (s *Store) Histogram(ctx context.Context, q *store.Query, r store.Range, st
 	text := fmt.Sprintf(`%s | stats by (_time:%dns%s) count() n`, filter(q), step.Nanoseconds(), by)
 	series := map[string]map[int64]uint64{}
 	steps := map[int64]struct{}{}
-	err := s.aggregate(ctx, "histogram", text, r, columns, func(values []string, n uint64) {
+	err := s.aggregate(ctx, s.asked(q, split), "histogram", text, r, columns, func(values []string, n uint64) {
 		at, err := time.Parse(time.RFC3339Nano, values[0])
 		if err != nil || len(steps) > maxSteps {
 			return

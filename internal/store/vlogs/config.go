@@ -18,6 +18,10 @@ type Config struct {
 	// replayed; no limits.
 	CaptureAge   time.Duration
 	CaptureBytes int64
+	// RerunAge, since they were last written to, and RerunBytes bound the days
+	// of what reruns made; no limits.
+	RerunAge   time.Duration
+	RerunBytes int64
 	// MinFreeBytes is the free disk below which nothing is taken; 1 GiB.
 	MinFreeBytes int64
 	// Memory bounds the library's caches and the state of queries; 64 MiB. The

@@ -21,12 +21,12 @@ func (s *Store) Facet(ctx context.Context, q *store.Query, r store.Range, field 
 	}
 	name := strconv.Quote(field)
 	matching := filter(q) + " " + name + ":*"
-	c := counts{}
-	err := s.aggregate(ctx, "facet", fmt.Sprintf("%s | stats by (%s) count() n", matching, name), r, []string{field}, func(values []string, n uint64) {
+	in, c := s.asked(q, field), counts{}
+	err := s.aggregate(ctx, in, "facet", fmt.Sprintf("%s | stats by (%s) count() n", matching, name), r, []string{field}, func(values []string, n uint64) {
 		eachValue(values[0], func(v string) { c.add(v, n) })
 	})
 	if errors.Is(err, store.ErrTooBroad) && limit > 0 {
-		return s.frequent(ctx, matching+" | fields "+name, r, field, limit)
+		return s.frequent(ctx, in, matching+" | fields "+name, r, field, limit)
 	}
 	if err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func (s *Store) Facet(ctx context.Context, q *store.Query, r store.Range, field 
 // not fit into memory, in two passes: the first keeps those that may be among
 // them, the second counts these. It fails when the last of them is so rare
 // that a value it did not keep may be as frequent: then none stands out.
-func (s *Store) frequent(ctx context.Context, text string, r store.Range, field string, limit int) ([]store.Bucket, error) {
+func (s *Store) frequent(ctx context.Context, in []*folder, text string, r store.Range, field string, limit int) ([]store.Bucket, error) {
 	from, to, ok := bounds(r)
 	if !ok {
 		return nil, nil
@@ -49,7 +49,7 @@ func (s *Store) frequent(ctx context.Context, text string, r store.Range, field 
 	}
 	defer end()
 	each := func(fn func(v string)) error {
-		return s.runAll(ctx, text, from, to, func(_ int, db *logstorage.DataBlock) {
+		return s.runAll(ctx, in, text, from, to, func(_ int, db *logstorage.DataBlock) {
 			if c := db.GetColumnByName(field); c != nil {
 				for _, v := range c.Values {
 					eachValue(v, fn)

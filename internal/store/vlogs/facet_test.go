@@ -69,12 +69,12 @@ func TestFacetsOfManyValuesAreExactOrRefused(t *testing.T) {
 	}
 	mustWrite(t, s, docs...)
 	end := store.Range{}
-	got, err := s.frequent(t.Context(), `"host.name":* | fields "host.name"`, end, "host.name", 3)
+	got, err := s.frequent(t.Context(), s.folders(), `"host.name":* | fields "host.name"`, end, "host.name", 3)
 	want := []store.Bucket{{Value: "often-0", Count: 1000}, {Value: "often-100", Count: 1000}, {Value: "often-50", Count: 1000}}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v %v, want %v", got, err, want)
 	}
-	if _, err := s.frequent(t.Context(), `* | fields "event.id"`, end, "event.id", 3); !errors.Is(err, store.ErrTooBroad) {
+	if _, err := s.frequent(t.Context(), s.folders(), `* | fields "event.id"`, end, "event.id", 3); !errors.Is(err, store.ErrTooBroad) {
 		t.Errorf("ids: got %v", err)
 	}
 }

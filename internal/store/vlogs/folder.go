@@ -18,13 +18,17 @@ import (
 	"github.com/decodersring/decoder/internal/store"
 )
 
-// folder is one storage of the library: the live events, or the captures.
+// folder is one storage of the library: the live events, the captures, or what
+// reruns made.
 type folder struct {
 	name  string
 	dir   string // the store's
 	age   time.Duration
 	most  int // days with rows; 0 is as many as the age allows
 	guard *guard
+	// imports says when something was last written to a day; nil: days go by
+	// the time of their events.
+	imports *imports
 
 	storage *logstorage.Storage
 	moved   *store.Damaged // a day that this start has moved aside

@@ -30,7 +30,7 @@ type ids struct {
 	mu    sync.Mutex
 	seed  maphash.Seed
 	spans map[spanKey]*span
-	last  [2]lastSpan // of each folder
+	last  [2]lastSpan // the two used last: live events and captures come at a time
 	total int
 	round uint64
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -67,19 +66,24 @@ func (s *Store) report() {
 	s.scope.Set(component, obs.OK, "")
 }
 
-// limit drops days until both folders are within their limits. Live days are
-// dropped oldest first, captures by when they were last imported. The library
-// drops live days by age.
+// limit drops days until all folders are within their limits. Live days are
+// dropped oldest first, the others by when they were last written to. The
+// library drops live days by age.
 func (s *Store) limit(now time.Time) error {
-	err := s.limitBytes(s.live, s.cfg.LiveBytes, s.live.days)
-	if s.cfg.CaptureAge > 0 {
-		for _, day := range s.imports.before(s.captures.days(), now.Add(-s.cfg.CaptureAge)) {
-			err = errors.Join(err, s.drop(s.captures, day, "age"))
+	return errors.Join(
+		s.limitBytes(s.live, s.cfg.LiveBytes, s.live.days),
+		s.limitImported(s.captures, s.cfg.CaptureAge, s.cfg.CaptureBytes, now),
+		s.limitImported(s.reruns, s.cfg.RerunAge, s.cfg.RerunBytes, now),
+	)
+}
+
+func (s *Store) limitImported(f *folder, age time.Duration, bytes int64, now time.Time) (err error) {
+	if age > 0 {
+		for _, day := range f.imports.before(f.days(), now.Add(-age)) {
+			err = errors.Join(err, s.drop(f, day, "age"))
 		}
 	}
-	return errors.Join(err, s.limitBytes(s.captures, s.cfg.CaptureBytes, func() []string {
-		return s.imports.order(s.captures.days())
-	}))
+	return errors.Join(err, s.limitBytes(f, bytes, func() []string { return f.imports.order(f.days()) }))
 }
 
 func (s *Store) limitBytes(f *folder, limit int64, order func() []string) error {
@@ -113,15 +117,16 @@ func diskBytes(s *logstorage.StorageStats) uint64 {
 	return s.IndexdbSizeBytes + s.CompressedInmemorySize + s.CompressedSmallPartSize + s.CompressedBigPartSize
 }
 
-// imports remembers when something was last written to a day of captures.
+// imports remembers when something was last written to a day of captures or
+// reruns.
 type imports struct {
 	path string
 	mu   sync.Mutex
 	days map[string]time.Time
 }
 
-func readImports(dir string) (*imports, error) {
-	i := &imports{path: filepath.Join(dir, "imports.json"), days: map[string]time.Time{}}
+func readImports(path string) (*imports, error) {
+	i := &imports{path: path, days: map[string]time.Time{}}
 	b, err := os.ReadFile(i.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return i, nil

@@ -19,7 +19,7 @@ func TestCapturesAreDroppedByTheirImport(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustCount(t, s, 3)
-	if err := s.imports.note([]string{"20100101"}, now.Add(24*time.Hour)); err != nil { // imported again
+	if err := s.captures.imports.note([]string{"20100101"}, now.Add(24*time.Hour)); err != nil { // imported again
 		t.Fatal(err)
 	}
 	if err := s.limit(now.Add(25 * time.Hour)); err != nil {
@@ -31,13 +31,14 @@ func TestCapturesAreDroppedByTheirImport(t *testing.T) {
 }
 
 func TestBytesAreLimited(t *testing.T) {
-	s, _ := openStore(t, Config{Dir: t.TempDir(), MinFreeBytes: -1, LiveBytes: 1 << 20, CaptureBytes: 1 << 20})
-	for _, capture := range []bool{false, true} {
+	s, _ := openStore(t, Config{Dir: t.TempDir(), MinFreeBytes: -1, LiveBytes: 1 << 20, CaptureBytes: 1 << 20, RerunBytes: 1 << 20})
+	for part := range allFolders {
 		base := time.Now().AddDate(0, 0, -5)
 		for day := range 5 {
 			var docs []store.Doc
 			for i := range 300 {
-				d := simpleDoc(fmt.Sprintf("%v-%d-%d", capture, day, i), base.AddDate(0, 0, day).Add(time.Duration(i)*time.Second), capture)
+				d := simpleDoc(fmt.Sprintf("%d-%d-%d", part, day, i), base.AddDate(0, 0, day).Add(time.Duration(i)*time.Second), part == captureFolder)
+				d.Rerun = part == rerunFolder
 				d.JSON = fmt.Appendf(d.JSON[:len(d.JSON)-1], `,"noise":"%x"}`, noise(2000))
 				docs = append(docs, d)
 			}

@@ -86,13 +86,13 @@ func (f *folder) run(ctx context.Context, q *logstorage.Query, hide []string, bl
 	return err
 }
 
-// runAll asks both folders, one after the other.
-func (s *Store) runAll(ctx context.Context, text string, from, to int64, block func(folder int, db *logstorage.DataBlock)) error {
+// runAll asks folders, one after the other.
+func (s *Store) runAll(ctx context.Context, in []*folder, text string, from, to int64, block func(folder int, db *logstorage.DataBlock)) error {
 	q, err := translate(text, from, to)
 	if err != nil {
 		return err
 	}
-	for i, f := range s.folders() {
+	for i, f := range in {
 		if err := f.run(ctx, q, hidden(), func(db *logstorage.DataBlock) { block(i, db) }); err != nil {
 			return err
 		}

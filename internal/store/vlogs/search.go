@@ -64,7 +64,7 @@ func (s *Store) Search(ctx context.Context, q store.Search) (store.Page, error) 
 		return store.Page{}, err
 	}
 	defer end()
-	keys, err := s.newest(ctx, filter(q.Query), from, to, limit+1, after)
+	keys, err := s.newest(ctx, s.asked(q.Query, ""), filter(q.Query), from, to, limit+1, after)
 	if err != nil || len(keys) == 0 {
 		return store.Page{}, err
 	}
@@ -86,12 +86,12 @@ const windowGrowth = 16
 // newest returns up to n keys behind after, newest first. It looks through
 // windows of time backwards from the newest, each longer than the one before: the
 // first ones mostly have enough, and cost next to nothing.
-func (s *Store) newest(ctx context.Context, filter string, from, to int64, n int, after *key) ([]key, error) {
+func (s *Store) newest(ctx context.Context, in []*folder, filter string, from, to int64, n int, after *key) ([]key, error) {
 	var keys []key
 	text := filter + ` | fields _time, "event.id"`
-	for end, length := s.lastBefore(to), int64(time.Second); end >= from; {
+	for end, length := lastBefore(in, to), int64(time.Second); end >= from; {
 		start := max(from, end-length+1)
-		err := s.runAll(ctx, text, start, end, func(folder int, db *logstorage.DataBlock) {
+		err := s.runAll(ctx, in, text, start, end, func(folder int, db *logstorage.DataBlock) {
 			keys = appendKeys(keys, db, folder, after)
 			if len(keys) > 4*n+10_000 {
 				slices.SortFunc(keys, compareKeys)
@@ -104,7 +104,7 @@ func (s *Store) newest(ctx context.Context, filter string, from, to int64, n int
 		if len(keys) >= n {
 			break
 		}
-		end = s.lastBefore(start - 1)
+		end = lastBefore(in, start-1)
 		if length < math.MaxInt64/windowGrowth/2 {
 			length *= windowGrowth
 		}
@@ -115,9 +115,9 @@ func (s *Store) newest(ctx context.Context, filter string, from, to int64, n int
 
 // lastBefore returns the last time up to t that a document may have, less than
 // 0 without any: years without documents lie between captures.
-func (s *Store) lastBefore(t int64) int64 {
+func lastBefore(in []*folder, t int64) int64 {
 	last := int64(-1)
-	for _, f := range s.folders() {
+	for _, f := range in {
 		for _, day := range slices.Backward(f.days()) {
 			d, err := time.Parse(dayFormat, day)
 			if err != nil || d.UnixNano() > t {

@@ -32,11 +32,12 @@ type Store struct {
 	stop context.CancelFunc // ends queries
 	base context.Context
 
-	live, captures *folder
-	ids            *ids
-	imports        *imports
-	tail           store.Tail
-	batches        chan *batch // one for each write that may run; nil: not made yet
+	live     *folder
+	captures *folder
+	reruns   *folder
+	ids      *ids
+	tail     store.Tail
+	batches  chan *batch // one for each write that may run; nil: not made yet
 
 	// writing is held for reading by writes and for writing by a barrier.
 	writing sync.RWMutex
@@ -60,6 +61,7 @@ func New(cfg Config, scope obs.Scope) (*Store, error) {
 		ready: make(chan struct{}), done: make(chan struct{}),
 		live:     &folder{name: "live", dir: cfg.Dir, age: cfg.LiveAge},
 		captures: &folder{name: "captures", dir: cfg.Dir, age: unlimitedAge, most: maxCaptureDays},
+		reruns:   &folder{name: "reruns", dir: cfg.Dir, age: unlimitedAge, most: maxCaptureDays},
 		queries:  make(chan struct{}, cfg.Queries),
 		batches:  make(chan *batch, runtime.GOMAXPROCS(0)),
 	}
@@ -94,7 +96,10 @@ func (s *Store) Run(ctx context.Context) (err error) {
 	s.gate.Lock() // waits for calls
 	defer s.gate.Unlock()
 	s.open = false
-	err = errors.Join(s.live.close(), s.captures.close(), lock.Close())
+	for _, f := range s.folders() {
+		err = errors.Join(err, f.close())
+	}
+	err = errors.Join(err, lock.Close())
 	if err != nil {
 		return fmt.Errorf("closing the store: %w", err)
 	}
@@ -120,17 +125,21 @@ func (s *Store) openFolders() (lock *os.File, err error) {
 	if err := os.RemoveAll(filepath.Join(s.cfg.Dir, "trash")); err != nil {
 		return nil, fmt.Errorf("removing what was dropped: %w", err)
 	}
-	if s.imports, err = readImports(s.cfg.Dir); err != nil {
-		return nil, err
+	for f, name := range map[*folder]string{s.captures: "imports.json", s.reruns: "reruns.json"} {
+		if f.imports, err = readImports(filepath.Join(s.cfg.Dir, name)); err != nil {
+			return nil, err
+		}
 	}
 	if err := prepareLibrary(s.cfg.Memory, log); err != nil {
 		return nil, fmt.Errorf("setting up the storage library: %w", err)
 	}
-	if err := s.live.open(s.cfg.MinFreeBytes, log); err != nil {
-		return nil, err
-	}
-	if err := s.captures.open(s.cfg.MinFreeBytes, log); err != nil {
-		return nil, errors.Join(err, s.live.close())
+	for i, f := range s.folders() {
+		if err := f.open(s.cfg.MinFreeBytes, log); err != nil {
+			for _, opened := range s.folders()[:i] {
+				err = errors.Join(err, opened.close())
+			}
+			return nil, err
+		}
 	}
 	return lock, nil
 }
@@ -170,8 +179,24 @@ func (s *Store) room() error {
 	return nil
 }
 
-// folders returns both storages; a document lies in one of them.
-func (s *Store) folders() [2]*folder { return [2]*folder{s.live, s.captures} }
+// The folders, by their place in folders.
+const (
+	liveFolder = iota
+	captureFolder
+	rerunFolder // the last: what a query without it asks is what stands before
+	allFolders
+)
+
+// folders returns the storages; a document lies in one of them.
+func (s *Store) folders() []*folder { return []*folder{s.live, s.captures, s.reruns} }
+
+// asked returns the folders that a question about a query and a field asks.
+func (s *Store) asked(q *store.Query, field string) []*folder {
+	if q.Names(store.FieldRerun) || field == store.FieldRerun {
+		return s.folders()
+	}
+	return s.folders()[:rerunFolder]
+}
 
 // Subscribe passes on documents as they are written.
 func (s *Store) Subscribe(q *store.Query, buffer int) *store.Subscription {
@@ -186,7 +211,7 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 	}
 	defer leave()
 	out := store.Stats{Full: s.live.storage.IsReadOnly()}
-	limits := [...]int64{s.cfg.LiveBytes, s.cfg.CaptureBytes}
+	limits := [allFolders]int64{s.cfg.LiveBytes, s.cfg.CaptureBytes, s.cfg.RerunBytes}
 	for i, f := range s.folders() {
 		st := f.stats()
 		fs := store.FolderStats{Name: f.name, Documents: st.RowsCount(), Bytes: diskBytes(st), Limit: max(0, limits[i]), Days: len(f.days())}

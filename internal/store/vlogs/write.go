@@ -18,7 +18,7 @@ import (
 type batch struct {
 	rows    rowBuilder
 	streams streams
-	parts   [2]part
+	parts   [allFolders]part
 	pending []row
 	fields  []field // of the pending rows
 }
@@ -102,7 +102,7 @@ func (s *Store) Write(ctx context.Context, docs []store.Doc) error {
 		}
 		b.add(d, fields)
 		s.metrics.documents.Inc()
-		if tailed {
+		if tailed && !d.Rerun {
 			s.tail.Offer(d.JSON, rowFields(fields), d.Time)
 		}
 	}
@@ -139,10 +139,13 @@ func (s *Store) giveBatch(b *batch) {
 
 // partOf is the part of a batch that a document belongs to.
 func partOf(d *store.Doc) int {
-	if d.Capture {
-		return 1
+	switch {
+	case d.Rerun:
+		return rerunFolder
+	case d.Capture:
+		return captureFolder
 	}
-	return 0
+	return liveFolder
 }
 
 func (b *batch) prepare(d *store.Doc, now time.Time) ([]field, error) {
@@ -222,15 +225,14 @@ func (s *Store) Flush(ctx context.Context) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	start := time.Now()
-	if _, err := s.live.barrier(ctx); err != nil {
-		return err
-	}
-	days, err := s.captures.barrier(ctx)
-	if err != nil {
-		return err
-	}
-	if err := s.imports.note(days, start); err != nil {
-		return err
+	for _, f := range s.folders() {
+		days, err := f.barrier(ctx)
+		if err == nil && f.imports != nil {
+			err = f.imports.note(days, start)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	s.ids.flushed()
 	s.metrics.flush.Observe(time.Since(start).Seconds())
