@@ -1,0 +1,38 @@
+package groups
+
+import (
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// FuzzLoad reads any two records of the groups' log, and uses what came of
+// them.
+func FuzzLoad(f *testing.F) {
+	g := newGroup(New(Config{}, nil), "g")
+	g.protocolType, g.protocol, g.leader = "consumer", "range", "a"
+	g.members["a"] = &member{id: "a", instance: kmsg.StringPtr("i"), protocols: protocols("range"), assignment: []byte("all"), session: time.Minute}
+	f.Add(metadataKey("g"), g.metadataValue(), offsetKey("g", topicPartition{"t", 0}), offsetValue(offset{at: 5, when: time.Now()}))
+	f.Fuzz(func(t *testing.T, key, value, key2, value2 []byte) {
+		m := New(Config{MaxGroups: 10}, &memoryLog{records: []Record{{key, value}, {key2, value2}}})
+		if err := m.Load(); err != nil {
+			t.Fatal(err)
+		}
+		defer m.close()
+		list := m.List(kmsg.NewPtrListGroupsRequest())
+		for _, g := range list.Groups {
+			d := kmsg.NewPtrDescribeGroupsRequest()
+			d.Groups = []string{g.Group}
+			for _, mb := range m.Describe(d).Groups[0].Members {
+				beat := kmsg.NewPtrHeartbeatRequest()
+				beat.Group, beat.MemberID = g.Group, mb.MemberID
+				m.Heartbeat(beat)
+			}
+			fetch := kmsg.NewPtrOffsetFetchRequest()
+			fetch.Group = g.Group
+			m.Fetch(fetch)
+			m.expire(t.Context())
+		}
+	})
+}
