@@ -241,23 +241,40 @@ func (c *conn) write(ctx context.Context, out <-chan pending) (err error) {
 	return nil
 }
 
-// releaser is a response that has something to give back once it is encoded.
-type releaser interface{ release() }
+// insetter is a response of which a part is sent from where it lies, and then
+// given back.
+type insetter interface {
+	kmsg.Response
+	appendInset(b []byte) (out []byte, insets []inset)
+	release()
+}
 
 func (c *conn) send(correlationID int32, resp kmsg.Response) error {
 	buf := frames.Get().(*[]byte)
-	*buf = appendResponse((*buf)[:0], correlationID, resp)
-	if r, ok := resp.(releaser); ok {
-		r.release()
-	}
+	out, insets := appendResponse((*buf)[:0], correlationID, resp)
+	*buf = out
 	if c.remote {
 		if err := c.net.SetWriteDeadline(time.Now().Add(c.server.cfg.StallTimeout)); err != nil {
 			return err
 		}
 	}
-	_, err := c.net.Write(*buf)
+	err := writeInset(c.net, out, insets)
+	if r, ok := resp.(insetter); ok {
+		r.release()
+	}
 	if cap(*buf) <= keepFrame {
 		frames.Put(buf)
 	}
+	return err
+}
+
+func writeInset(w io.Writer, b []byte, insets []inset) error {
+	var pieces net.Buffers
+	from := 0
+	for _, in := range insets {
+		pieces = append(pieces, b[from:in.at], in.bytes)
+		from = in.at
+	}
+	_, err := new(append(pieces, b[from:])).WriteTo(w)
 	return err
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"encoding/binary"
 	"sync"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 
 const (
 	// maxFetch bounds one answer, beside a single larger batch.
-	maxFetch = 2 << 20
+	maxFetch = 4 << 20
 	// maxFetchWait bounds a long poll.
 	maxFetchWait = 5 * time.Minute
 	// byTopicID is the version of Fetch that names topics by ID.
@@ -143,7 +144,8 @@ func (f *fetchCall) wait(ctx context.Context) {
 // fetchBuffers hold what is read until it is sent.
 var fetchBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// fetchResponse is a fetch's answer and the buffer its batches lie in.
+// fetchResponse is a fetch's answer and the buffer its batches lie in. It is
+// sent from there: kmsg would copy every batch once more.
 type fetchResponse struct {
 	*kmsg.FetchResponse
 	buf *[]byte
@@ -153,6 +155,70 @@ func (r fetchResponse) release() {
 	if cap(*r.buf) <= keepFrame {
 		fetchBuffers.Put(r.buf)
 	}
+}
+
+// inset is a run of bytes that belongs at a place of an encoded message.
+type inset struct {
+	at    int
+	bytes []byte
+}
+
+// appendInset encodes the response without its batches, and tells where they
+// belong.
+func (r fetchResponse) appendInset(b []byte) (out []byte, insets []inset) {
+	be := binary.BigEndian
+	length := func(n int) { // of an array, or of bytes
+		if r.IsFlexible() {
+			b = binary.AppendUvarint(b, uint64(n)+1)
+		} else {
+			b = be.AppendUint32(b, uint32(n))
+		}
+	}
+	tags := func() {
+		if r.IsFlexible() {
+			b = append(b, 0)
+		}
+	}
+	b = be.AppendUint32(b, uint32(r.ThrottleMillis))
+	if r.Version >= 7 {
+		b = be.AppendUint16(b, uint16(r.ErrorCode))
+		b = be.AppendUint32(b, uint32(r.SessionID))
+	}
+	length(len(r.Topics))
+	for _, t := range r.Topics {
+		switch {
+		case r.Version >= byTopicID:
+			b = append(b, t.TopicID[:]...)
+		case r.IsFlexible():
+			length(len(t.Topic))
+			b = append(b, t.Topic...)
+		default:
+			b = be.AppendUint16(b, uint16(len(t.Topic)))
+			b = append(b, t.Topic...)
+		}
+		length(len(t.Partitions))
+		for _, p := range t.Partitions {
+			b = be.AppendUint32(b, uint32(p.Partition))
+			b = be.AppendUint16(b, uint16(p.ErrorCode))
+			b = be.AppendUint64(b, uint64(p.HighWatermark))
+			b = be.AppendUint64(b, uint64(p.LastStableOffset))
+			if r.Version >= 5 {
+				b = be.AppendUint64(b, uint64(p.LogStartOffset))
+			}
+			length(-1) // aborted transactions: there are none
+			if r.Version >= 11 {
+				b = be.AppendUint32(b, uint32(p.PreferredReadReplica))
+			}
+			length(len(p.RecordBatches))
+			if len(p.RecordBatches) > 0 {
+				insets = append(insets, inset{at: len(b), bytes: p.RecordBatches})
+			}
+			tags()
+		}
+		tags()
+	}
+	tags()
+	return b, insets
 }
 
 // answer reads what there is.

@@ -96,8 +96,8 @@ func (a api) parse(h requestHead, body []byte) (kmsg.Request, error) {
 	return req, nil
 }
 
-// appendResponse encodes a response as a frame.
-func appendResponse(b []byte, correlationID int32, resp kmsg.Response) []byte {
+// appendResponse encodes a response as a frame, but for what is to be inset.
+func appendResponse(b []byte, correlationID int32, resp kmsg.Response) (out []byte, insets []inset) {
 	start := len(b)
 	b = append(b, 0, 0, 0, 0)
 	b = binary.BigEndian.AppendUint32(b, uint32(correlationID))
@@ -106,7 +106,15 @@ func appendResponse(b []byte, correlationID int32, resp kmsg.Response) []byte {
 	if resp.IsFlexible() && resp.Key() != int16(kmsg.ApiVersions) {
 		b = append(b, 0)
 	}
-	b = resp.AppendTo(b)
-	binary.BigEndian.PutUint32(b[start:], uint32(len(b)-start-4))
-	return b
+	if r, ok := resp.(insetter); ok {
+		b, insets = r.appendInset(b)
+	} else {
+		b = resp.AppendTo(b)
+	}
+	size := len(b) - start - 4
+	for _, in := range insets {
+		size += len(in.bytes)
+	}
+	binary.BigEndian.PutUint32(b[start:], uint32(size))
+	return b, insets
 }

@@ -63,7 +63,7 @@ func FuzzRequest(f *testing.F) {
 			return
 		}
 		if resp := p.reply(ctx); resp != nil {
-			appendResponse(nil, p.correlationID, resp)
+			_, _ = appendResponse(nil, p.correlationID, resp)
 		}
 	})
 }
