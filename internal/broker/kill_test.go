@@ -112,6 +112,30 @@ type world struct {
 
 const killPartitions = 4
 
+// awaitProgress returns when the clients have gone on after the last kill.
+func (w *world) awaitProgress() {
+	w.t.Helper()
+	count := func() (acked int, committed int64) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, o := range w.committed {
+			committed += o
+		}
+		return len(w.acked), committed
+	}
+	acked, committed := count()
+	for deadline := time.After(30 * time.Second); ; {
+		if a, c := count(); a > acked+100 && c > committed {
+			return
+		}
+		select {
+		case <-deadline:
+			w.t.Fatal("the clients did not go on after the last kill")
+		case <-time.After(10 * time.Millisecond): // they tell nobody
+		}
+	}
+}
+
 func TestKillLosesNothingAcknowledgedAndNoCommit(t *testing.T) {
 	dir := t.TempDir()
 	p := startProcess(t, dir, "127.0.0.1:0")
@@ -140,7 +164,7 @@ func TestKillLosesNothingAcknowledgedAndNoCommit(t *testing.T) {
 		p = startProcess(t, dir, addr)
 		w.checkCommits(admin)
 	}
-	time.Sleep(500 * time.Millisecond)
+	w.awaitProgress()
 	cancel()
 	clients.Wait()
 	defer p.kill()

@@ -22,15 +22,14 @@ func spread(t *testing.T, l *log, group string, members, partitions int) kadm.De
 	t.Helper()
 	adm := kadm.NewClient(l.client(t))
 	var g kadm.DescribedGroup
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	await(t, fmt.Sprintf("group %s shares %d partitions among %d", group, partitions, members), func() bool {
 		d, err := adm.DescribeGroups(t.Context(), group)
 		if err != nil { // Kafka makes its topic of groups when it is first asked
-			t.Log(err)
-			continue
+			return false
 		}
 		g = d[group]
 		if g.State != "Stable" || len(g.Members) != members {
-			continue
+			return false
 		}
 		total := 0
 		for _, m := range g.Members {
@@ -40,11 +39,8 @@ func spread(t *testing.T, l *log, group string, members, partitions int) kadm.De
 				}
 			}
 		}
-		if total == partitions {
-			return g
-		}
-	}
-	t.Fatalf("group did not settle: %+v", g)
+		return total == partitions
+	})
 	return g
 }
 
@@ -104,17 +100,16 @@ func staticMember(t *testing.T, l *log) {
 	a.Close() // a static member does not leave
 	again := start("a")
 	polling(t, again)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if id, g := again.GroupMetadata(); id != "" && g >= 0 {
-			if g != generation {
-				t.Errorf("a restart of a static member made generation %d of %d", g, generation)
-			}
-			break
+	await(t, "the static member comes back", func() bool {
+		id, g := again.GroupMetadata()
+		if id == "" || g < 0 {
+			return false
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("the static member did not come back")
+		if g != generation {
+			t.Errorf("a restart of a static member made generation %d of %d", g, generation)
 		}
-	}
+		return true
+	})
 	after := spread(t, l, group, 2, 4)
 	if len(before.Members) != len(after.Members) {
 		t.Errorf("%d members of %d", len(after.Members), len(before.Members))
@@ -221,15 +216,10 @@ func deletedTopic(t *testing.T, l *log) {
 	if r, err := adm.DeleteTopics(t.Context(), topic); err != nil || r[topic].Err != nil {
 		t.Fatal(err, r[topic].Err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	await(t, "the topic can be made again", func() bool {
 		r, err := adm.CreateTopic(t.Context(), 1, 1, nil, topic)
-		if err == nil && r.Err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err, r.Err)
-		}
-	}
+		return err == nil && r.Err == nil
+	})
 	if topicID(t, l.client(t), topic) == old {
 		t.Error("the new topic has the old one's id")
 	}

@@ -56,13 +56,12 @@ func produce(t *testing.T, cl *kgo.Client, topic string, records []byte) kmsg.Pr
 	rp.Records = records
 	rt.Partitions = append(rt.Partitions, rp)
 	req.Topics = append(req.Topics, rt)
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		// A Kafka topic is not everywhere at once.
-		r := ask[*kmsg.ProduceResponse](t, cl, req).Topics[0].Partitions[0]
-		if r.ErrorCode != kerr.UnknownTopicID.Code || time.Now().After(deadline) {
-			return r
-		}
-	}
+	var r kmsg.ProduceResponseTopicPartition
+	await(t, "the topic is known by its id", func() bool {
+		r = ask[*kmsg.ProduceResponse](t, cl, req).Topics[0].Partitions[0]
+		return r.ErrorCode != kerr.UnknownTopicID.Code
+	})
+	return r
 }
 
 func topicID(t *testing.T, cl *kgo.Client, topic string) [16]byte {
@@ -343,23 +342,20 @@ func configs(t *testing.T, l *log) {
 	if got := get("retention.ms"); got != "1000000" {
 		t.Errorf("retention.ms is %s", got)
 	}
-	becomes := func(name, value string) string { // Kafka answers before its brokers have heard of a change
-		got := get(name)
-		for range 100 {
-			if got == value {
-				break
-			}
-			<-time.After(50 * time.Millisecond)
-			got = get(name)
-		}
-		return got
+	becomes := func(name, value string) {
+		await(t, name+" is "+value, func() bool { return get(name) == value })
 	}
-	if err := alter(kadm.SetConfig, "max.message.bytes", "77777"); err != nil || becomes("max.message.bytes", "77777") != "77777" || get("retention.ms") != "1000000" {
-		t.Errorf("after a change: %v, %s, %s", err, get("max.message.bytes"), get("retention.ms"))
+	if err := alter(kadm.SetConfig, "max.message.bytes", "77777"); err != nil {
+		t.Errorf("a change: %v", err)
 	}
-	if err := alter(kadm.DeleteConfig, "retention.ms", ""); err != nil || becomes("retention.ms", "604800000") != "604800000" {
-		t.Errorf("after a deletion: %v, %s", err, get("retention.ms"))
+	becomes("max.message.bytes", "77777")
+	if got := get("retention.ms"); got != "1000000" {
+		t.Errorf("another change made retention.ms %s", got)
 	}
+	if err := alter(kadm.DeleteConfig, "retention.ms", ""); err != nil {
+		t.Errorf("a deletion: %v", err)
+	}
+	becomes("retention.ms", "604800000")
 	if err := alter(kadm.AppendConfig, "cleanup.policy", "compact"); err != nil {
 		t.Errorf("appending: %v", err)
 	}

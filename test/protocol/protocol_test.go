@@ -95,18 +95,25 @@ func (l *log) topic(t *testing.T, partitions int32, config ...string) string {
 		t.Fatalf("creating topic: %v %v", err, r.Err)
 	}
 	adm := kadm.NewClient(l.client(t))
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		// A Kafka topic is not known everywhere at once.
+	await(t, "topic "+name+" is known everywhere", func() bool {
 		o, err := adm.ListEndOffsets(t.Context(), name)
 		cs, cerr := adm.DescribeTopicConfigs(t.Context(), name)
-		if err == nil && o.Error() == nil && cerr == nil && len(cs) == 1 && cs[0].Err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("topic %s is not there: %v %v", name, err, cerr)
+		return err == nil && o.Error() == nil && cerr == nil && len(cs) == 1 && cs[0].Err == nil
+	})
+	return name
+}
+
+// await asks until it is so: a cluster of Kafka tells nobody when all of it has
+// heard of a change.
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.After(20 * time.Second); !done(); {
+		select {
+		case <-deadline:
+			t.Fatalf("waited in vain: %s", what)
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	return name
 }
 
 func put(t *testing.T, cl *kgo.Client, topic string, partition int32, n int) {

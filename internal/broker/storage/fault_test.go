@@ -314,11 +314,11 @@ func unackedInJournal(t *testing.T, fsys *crashFS, p *Partition, end func() erro
 	if err != nil {
 		t.Fatal(err)
 	}
-	for durable := false; !durable; time.Sleep(time.Millisecond) {
+	await(t, "the small batch is in the journal", func() bool {
 		p.mu.Lock()
-		durable = small.durable
-		p.mu.Unlock()
-	}
+		defer p.mu.Unlock()
+		return small.durable
+	})
 	return large, small, func() { close(hang) }
 }
 

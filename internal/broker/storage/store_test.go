@@ -127,6 +127,18 @@ func waitFor(c *Commit) error {
 	return c.Wait(ctx)
 }
 
+// await looks until what nobody tells of has come about.
+func await(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.After(20 * time.Second); !done(); {
+		select {
+		case <-deadline:
+			t.Fatalf("waited in vain: %s", what)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
 // values reads all values of a partition up to their first space.
 func values(t testing.TB, p *Partition) []string {
 	t.Helper()
