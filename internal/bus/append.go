@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -42,41 +43,91 @@ func (b *Bus) Append(ctx context.Context, records ...*Record) error {
 		b.Produce(ctx, r, done)
 	}
 	wg.Wait()
-	return first
+	return classify(ctx, first)
 }
 
 // Produce hands one record over and returns; done is called once, from another
-// goroutine or this one, when the log has acknowledged it or never will, with
-// an error classed as Append's. Order is kept per key in order of calls. It
-// blocks while the bytes not yet acknowledged are at their limit.
+// goroutine or this one, when the log has acknowledged it or never will, then
+// with an error that [Bus.Append] would class. Order is kept per key in order
+// of calls. It blocks while the bytes not yet acknowledged are at their limit,
+// until ctx ends.
 func (b *Bus) Produce(ctx context.Context, r *Record, done func(*Record, error)) {
-	b.client.Produce(ctx, r, func(r *Record, err error) {
-		if err != nil {
-			b.refused.WithLabelValues(r.Topic).Inc()
-			err = classify(err)
-		} else {
-			b.appended.WithLabelValues(r.Topic).Inc()
-		}
-		done(r, err)
-	})
+	b.client.Produce(ctx, r, done)
 }
 
 // MaxMessage returns the most bytes a record of the topic may have.
 func (b *Bus) MaxMessage(topic string) int { return int(Lookup(topic).MaxMessage) }
 
-func classify(err error) error {
+func classify(ctx context.Context, err error) error {
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 		return fault.NewPermanent(CodeTooLarge, err)
 	case errors.Is(err, kerr.InvalidRecord), errors.Is(err, kerr.InvalidTimestamp):
 		return fault.NewPermanent("invalid_record", err)
-	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.InvalidTopicException):
+	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InvalidTopicException):
 		return fault.NewRetry(CodeUnknownTopic, err)
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
 		return fault.NewRetry(CodeUnauthorised, err)
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrClientClosed):
+	case ctx.Err() != nil, errors.Is(err, kgo.ErrClientClosed):
 		return err
-	default:
+	default: // also what another's context has ended for records that wait for the same topic
 		return fault.NewRetry(CodeLog, err)
 	}
+}
+
+// produced hears from the library what became of batches and records.
+type produced struct {
+	bus      *Bus
+	appended *prometheus.CounterVec
+	refused  *prometheus.CounterVec
+	mu       sync.Mutex
+	purging  map[string]bool // topics
+}
+
+func newProduced(b *Bus) *produced {
+	return &produced{
+		bus: b, purging: map[string]bool{},
+		appended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "decoder_log_appended_records_total", Help: "Records the log acknowledged, by topic.",
+		}, []string{"topic"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "decoder_log_refused_records_total", Help: "Records the log did not acknowledge, by topic.",
+		}, []string{"topic"}),
+	}
+}
+
+// OnProduceBatchWritten implements [kgo.HookProduceBatchWritten].
+func (p *produced) OnProduceBatchWritten(_ kgo.BrokerMetadata, topic string, _ int32, m kgo.ProduceBatchMetrics) {
+	p.appended.WithLabelValues(topic).Add(float64(m.NumRecords))
+}
+
+// OnProduceRecordUnbuffered implements [kgo.HookProduceRecordUnbuffered].
+func (p *produced) OnProduceRecordUnbuffered(r *Record, err error) {
+	if err == nil {
+		return
+	}
+	p.refused.WithLabelValues(r.Topic).Inc()
+	if errors.Is(err, kerr.UnknownTopicID) {
+		p.purge(r.Topic)
+	}
+}
+
+// purge makes the library forget a topic that was deleted and made again: it
+// would refuse records for it for ever. A further attempt goes to the topic as
+// it now is. It does not block: the library waits for its callers.
+func (p *produced) purge(topic string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.purging[topic] {
+		return
+	}
+	p.purging[topic] = true
+	go func() {
+		p.bus.client.PurgeTopicsFromProducing(topic)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.purging, topic)
+	}()
 }

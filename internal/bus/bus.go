@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -92,8 +91,7 @@ type Bus struct {
 	admin    *kadm.Client
 	ids      topicIDs
 	pool     *pool
-	appended *prometheus.CounterVec
-	refused  *prometheus.CounterVec
+	produced *produced
 }
 
 // Open starts the embedded log or reaches the cluster, and makes the topics
@@ -111,6 +109,7 @@ func Open(ctx context.Context, config Config, scope obs.Scope) (*Bus, error) {
 		config.Instance = host + "-" + strconv.Itoa(os.Getpid())
 	}
 	b := &Bus{config: config, named: named, scope: scope, seeds: config.Brokers, pool: newPool()}
+	b.produced = newProduced(b)
 	if len(config.Brokers) == 0 {
 		e, err := startEmbedded(ctx, config, scope)
 		if err != nil {
@@ -122,7 +121,7 @@ func Open(ctx context.Context, config Config, scope obs.Scope) (*Bus, error) {
 		b.Close()
 		return nil, err
 	}
-	b.register()
+	scope.Register(b.produced.appended, b.produced.refused)
 	return b, nil
 }
 
@@ -188,13 +187,3 @@ func (b *Bus) Brokers() []string {
 
 // Embedded reports whether the log lies in this process.
 func (b *Bus) Embedded() bool { return b.embedded != nil }
-
-func (b *Bus) register() {
-	b.appended = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "decoder_log_appended_records_total", Help: "Records the log acknowledged, by topic.",
-	}, []string{"topic"})
-	b.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "decoder_log_refused_records_total", Help: "Records the log did not acknowledge, by topic.",
-	}, []string{"topic"})
-	b.scope.Register(b.appended, b.refused)
-}

@@ -69,6 +69,7 @@ func (b *Bus) producerOptions() []kgo.Opt {
 		kgo.MaxBufferedRecords(200_000),
 		kgo.AllowIdempotentProduceCancellation(), // ids absorb what is appended twice
 		kgo.UnknownTopicRetries(5),
+		kgo.WithHooks(b.produced),
 	}
 }
 

@@ -2,6 +2,8 @@ package client
 
 import (
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/decodersring/decoder/internal/bus"
@@ -24,9 +26,7 @@ func (p *partition) alone(r *bus.Record, out *Output, w waits) bool {
 // acknowledged appends and waits for the log, however long it is away.
 func (p *partition) acknowledged(it *item, outputs []*bus.Record, w waits) bool {
 	for n := 0; ; n++ {
-		for _, o := range outputs {
-			p.c.metrics.out(size(o))
-		}
+		p.c.metrics.out(len(outputs), sizes(outputs))
 		err := p.c.runtime.bus.Append(p.ctx, outputs...)
 		if err == nil {
 			return true
@@ -46,7 +46,7 @@ func (p *partition) acknowledged(it *item, outputs []*bus.Record, w waits) bool 
 	}
 }
 
-var errDeath = errors.New("the process died three times in a row while it handled this record")
+var errDeath = errors.New("the process died three times in a row with this record in flight, the last time with it alone")
 
 // suspicion is the right to handle suspects: one partition of the process has
 // it at a time, so that a further death tells more.
@@ -79,10 +79,10 @@ func (s *suspicion) rest() {
 	}
 }
 
-// suspects handles what was in flight when the process died: some records at
-// a time after the first death, single ones after the second. The suspect of
-// three deaths becomes a dead letter unseen. It returns false when the
-// partition ends first.
+// suspects handles what may have been in flight when the process died, the
+// fewer records at a time the more often it has. The one that the deaths name
+// becomes a dead letter unseen. It returns false when the partition ends
+// first.
 func (p *partition) suspects(out *Output) bool {
 	s := &suspicion{p: p}
 	defer s.rest()
@@ -98,7 +98,7 @@ func (p *partition) suspects(out *Output) bool {
 			p.acquit()
 			return true
 		}
-		if p.deaths() >= deathsAllowed {
+		if p.condemned() {
 			if !p.condemn(records[0]) {
 				return false
 			}
@@ -111,8 +111,12 @@ func (p *partition) suspects(out *Output) bool {
 	}
 }
 
-// examine handles suspects one by one and waits until all is durable.
+// examine handles suspects as the client handles any, and waits until all is
+// durable.
 func (p *partition) examine(records []*bus.Record, out *Output, s *suspicion) bool {
+	if p.c.spec.Concurrency > 0 {
+		return p.together(records, s)
+	}
 	ended := false
 	w := waits{begin: s.rest, end: func() { ended = !s.hold() }}
 	e := p.tracker.add(records, sizes(records))
@@ -127,13 +131,108 @@ func (p *partition) examine(records []*bus.Record, out *Output, s *suspicion) bo
 	}
 	for i, r := range records {
 		s.from = r.Offset
-		if !p.alone(r, out, w) || ended {
+		var it item
+		mine, ok := p.loaded(&it, r)
+		if ok && mine {
+			var outputs []*bus.Record
+			if outputs, ok = p.settle(&it, out, w); ok {
+				p.append(outputs, e)
+			}
+		}
+		if !ok || ended {
 			e.leave(i)
 			return false
 		}
 	}
 	e.release()
-	return true
+	return p.quiet(out)
+}
+
+// quiet waits until the log has all that the partition gave it.
+func (p *partition) quiet(out *Output) bool {
+	for p.mend(out) {
+		if _, _, entries := p.tracker.position(); entries == 0 {
+			return true
+		}
+		if !p.advance() {
+			return false
+		}
+	}
+	return false
+}
+
+// together handles suspects side by side.
+func (p *partition) together(records []*bus.Record, s *suspicion) bool {
+	crew := crew{suspicion: s, working: 1} // this goroutine, while it starts others
+	var tasks sync.WaitGroup
+	var undone atomic.Bool
+	for _, r := range records {
+		if !p.slot() {
+			undone.Store(true)
+			break
+		}
+		e := p.tracker.add([]*bus.Record{r}, size(r))
+		crew.join()
+		tasks.Go(func() {
+			defer crew.leave()
+			if !p.task(r, e, waits{begin: crew.pause, end: crew.resume}) {
+				undone.Store(true)
+			}
+		})
+	}
+	crew.leave()
+	tasks.Wait()
+	return !undone.Load()
+}
+
+// crew is those who handle suspects side by side. While all of them wait, the
+// suspicion rests.
+type crew struct {
+	suspicion *suspicion
+	mu        sync.Mutex
+	working   int
+	waiting   int
+	rests     bool
+}
+
+func (c *crew) join() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.working++
+}
+
+func (c *crew) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.working--
+	c.restIdle()
+}
+
+func (c *crew) pause() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.working--
+	c.waiting++
+	c.restIdle()
+}
+
+func (c *crew) restIdle() {
+	if c.working == 0 && c.waiting > 0 && !c.rests {
+		c.suspicion.rest()
+		c.rests = true
+	}
+}
+
+// resume returns with the right to handle suspects, or when the partition
+// ends, which its caller finds out by itself.
+func (c *crew) resume() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting--
+	c.working++
+	if c.rests {
+		c.rests = !c.suspicion.hold()
+	}
 }
 
 // durable waits until what the partition has written is flushed.
@@ -152,7 +251,7 @@ func (p *partition) durable() bool {
 	}
 }
 
-// condemn makes a dead letter of the record that died three times.
+// condemn makes a dead letter of the record that the deaths name.
 func (p *partition) condemn(r *bus.Record) bool {
 	var it item
 	e := p.tracker.add([]*bus.Record{r}, size(r))
@@ -161,7 +260,7 @@ func (p *partition) condemn(r *bus.Record) bool {
 		return false
 	}
 	if mine {
-		it.failed.Attempts = p.deaths()
+		it.failed.Attempts = len(suspectsAtOnce)
 		letter := p.letter(&it, fault.NewPermanent(CodeDeath, errDeath))
 		if !p.acknowledged(&it, []*bus.Record{letter}, noWaits) {
 			return false

@@ -15,8 +15,8 @@ import (
 //
 // Handle is called in order per partition, and concurrently for different
 // partitions (or within one, where the stage's spec asks for it). It reads
-// in, calls out.Emit any number of times, and returns. in and its bytes are
-// valid until it returns. When it returns an error, what it emitted is
+// in, which it must not change, calls out.Emit any number of times, and
+// returns. in and its bytes are valid until it returns. When it returns an error, what it emitted is
 // dropped, and the error's class (package fault) decides: permanent makes a
 // dead letter of the record, throttled waits, all else is tried again.
 //

@@ -129,10 +129,10 @@ func (p *partition) acquit() {
 	}
 }
 
-func (p *partition) deaths() int {
+func (p *partition) condemned() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.marks.Deaths
+	return p.marks.condemned()
 }
 
 // attempts returns what is known of the record's earlier failures.

@@ -21,28 +21,29 @@ func (p *partition) concurrent() {
 		tasks.Add(1)
 		p.c.start(func() {
 			defer tasks.Done()
-			p.task(records[0], e)
+			p.task(records[0], e, noWaits)
 		})
 	}
 }
 
 // task handles one record with a slot, which it gives up while it waits and
 // once the handler is done: what it waits for then is the log.
-func (p *partition) task(r *bus.Record, e *entry) {
+func (p *partition) task(r *bus.Record, e *entry, w waits) (done bool) {
 	out := p.c.outputs.Get().(*Output)
 	defer p.c.outputs.Put(out)
 	s := &turn{p: p, held: true}
 	defer s.release()
-	if p.tasked(r, out, s) && !s.ended && p.ctx.Err() == nil {
+	if p.tasked(r, out, s, w) && !s.ended && p.ctx.Err() == nil {
 		e.release()
-		return
+		return true
 	}
 	e.leave(0)
+	return false
 }
 
-func (p *partition) tasked(r *bus.Record, out *Output, s *turn) bool {
+func (p *partition) tasked(r *bus.Record, out *Output, s *turn, outer waits) bool {
 	began := time.Now()
-	w := waits{begin: s.release, end: s.take}
+	w := waits{begin: func() { s.release(); outer.begin() }, end: func() { outer.end(); s.take() }}
 	var it item
 	mine, ok := p.loaded(&it, r)
 	if !ok || !mine {
@@ -54,7 +55,7 @@ func (p *partition) tasked(r *bus.Record, out *Output, s *turn) bool {
 		return false
 	}
 	p.c.metrics.handled(1, time.Since(began))
-	return p.acknowledged(&it, outputs, noWaits)
+	return p.acknowledged(&it, outputs, outer)
 }
 
 // turn is a record's hold on one of the client's slots.

@@ -116,7 +116,7 @@ func TestTheRecordOfThreeDeathsIsGivenUpAndNoOther(t *testing.T) {
 			if err := b.Append(t.Context(), records...); err != nil {
 				t.Fatal(err)
 			}
-			for range 3 {
+			for range 4 { // the first makes it suspect
 				_, ended := spawn(t, b, role)
 				select {
 				case <-ended:
@@ -132,26 +132,16 @@ func TestTheRecordOfThreeDeathsIsGivenUpAndNoOther(t *testing.T) {
 				}
 				return false
 			})
-			total := map[string]int64{}
 			await(t, func() bool { // all is committed in the end
 				at, err := b.Committed(t.Context(), "decoder-mortal")
 				if err != nil {
 					t.Fatal(err)
 				}
-				for p, offset := range at {
-					if p.Topic == in {
-						total[strconv.Itoa(int(p.Partition))] = offset
-					}
-				}
-				sum := int64(0)
-				for _, n := range total {
-					sum += n
-				}
-				return sum == 1000
+				return done(at) == 1000
 			})
 			select {
 			case <-ended:
-				t.Error("it died a fourth time")
+				t.Error("it died once more")
 			default:
 			}
 			if role != "sink" {
@@ -197,4 +187,60 @@ func TestAttemptsSurviveARestart(t *testing.T) {
 		}
 		return false
 	})
+}
+
+// TestWhatAKillMakesSuspectIsDoneSoon kills a process before a backlog, all of
+// which is suspect then.
+func TestWhatAKillMakesSuspectIsDoneSoon(t *testing.T) {
+	for _, role := range []string{"ordered", "concurrent"} {
+		t.Run(role, func(t *testing.T) {
+			t.Parallel()
+			b := openLog(t)
+			const backlog = 30_000
+			var records []*bus.Record
+			for i := range backlog {
+				records = append(records, &bus.Record{Topic: in, Key: []byte("k"), Value: []byte(strconv.Itoa(i))})
+			}
+			if err := b.Append(t.Context(), records...); err != nil {
+				t.Fatal(err)
+			}
+			kill, _ := spawn(t, b, role)
+			await(t, func() bool { // the marks are open
+				marks, err := b.GroupMetadata(t.Context(), "decoder-mortal")
+				if err != nil {
+					t.Fatal(err)
+				}
+				return len(marks) > 0
+			})
+			kill()
+			if at, err := b.Committed(t.Context(), "decoder-mortal"); err != nil || done(at) > backlog/2 {
+				t.Fatalf("too much was done before the kill: %v, %v", at, err)
+			}
+			spawn(t, b, role)
+			var began time.Time
+			await(t, func() bool {
+				at, err := b.Committed(t.Context(), "decoder-mortal")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if began.IsZero() && done(at) > 0 {
+					began = time.Now()
+				}
+				return done(at) == backlog
+			})
+			if took := time.Since(began); took > 20*time.Second { // one after the other takes a minute and more
+				t.Errorf("the backlog took %s", took)
+			}
+		})
+	}
+}
+
+// done is how many records of the input are committed.
+func done(at map[bus.Partition]int64) (n int64) {
+	for p, offset := range at {
+		if p.Topic == in {
+			n += max(offset, 0)
+		}
+	}
+	return n
 }

@@ -12,9 +12,12 @@ import (
 //
 // While a partition is worked on its marks are open. When marks are found
 // open, the process ended without a word, and what lay behind the offset is
-// suspected, being in flight: Deaths says how often, From and To which
-// offsets. Suspects are handled apart from all else, first some at a time,
-// then one by one, so that the third death names one record alone.
+// suspected: Deaths says how often, From and To which offsets. The first death
+// only raises suspicion, since what was begun is not known. From then on
+// suspects are marked before they are handled, apart from all else, and ever
+// fewer at a time: a record is given up when it was known to be in flight at
+// three deaths in a row, at the third of them alone. With fewer, processes
+// that are killed from outside again and again would condemn healthy records.
 type marks struct {
 	Format int  `json:"v"`
 	Open   bool `json:"open,omitempty"`
@@ -35,12 +38,18 @@ type failing struct {
 }
 
 const (
-	marksFormat   = 1
-	maxFailing    = 60     // Kafka takes 4096 bytes of metadata
-	maxSuspects   = 50_000 // more are not in flight in practice
-	suspectsChunk = 256    // while only one death is known
-	deathsAllowed = 3
+	marksFormat = 1
+	maxFailing  = 60     // Kafka takes 4096 bytes of metadata
+	maxSuspects = 50_000 // more are not in flight in practice
 )
+
+// suspectsAtOnce is how many suspects are handled together, by the number of
+// deaths after the first. A record that was in flight at all of them, and at
+// the last alone, is given up.
+var suspectsAtOnce = [...]int{128, 8, 1}
+
+// condemned reports whether the deaths name one record.
+func (m *marks) condemned() bool { return m.Deaths > len(suspectsAtOnce) }
 
 // readMarks parses metadata. What is not this program's, as after a reset of
 // offsets with Kafka's own tool, holds no marks.

@@ -9,7 +9,7 @@ import (
 	"github.com/decodersring/decoder/internal/obs"
 )
 
-// metrics counts what one client does. Nothing is done per record but adding.
+// metrics counts what one client does. In order, nothing is done per record.
 type metrics struct {
 	scope      obs.Scope
 	recordsIn  prometheus.Counter
@@ -124,8 +124,8 @@ func (m *metrics) in(records int, bytes int64) {
 	m.bytesIn.Add(float64(bytes))
 }
 
-func (m *metrics) out(bytes int64) {
-	m.recordsOut.Inc()
+func (m *metrics) out(records int, bytes int64) {
+	m.recordsOut.Add(float64(records))
 	m.bytesOut.Add(float64(bytes))
 }
 

@@ -55,10 +55,13 @@ func (p *partition) chunk(records []*bus.Record, out *Output) bool {
 
 // append hands outputs to the log; the entry ends when they are acknowledged.
 func (p *partition) append(outputs []*bus.Record, e *entry) {
+	if len(outputs) == 0 {
+		return
+	}
 	e.pending.Add(int32(len(outputs)))
+	p.c.metrics.out(len(outputs), sizes(outputs))
 	for _, o := range outputs {
-		p.c.metrics.out(size(o))
-		p.c.runtime.bus.Produce(p.ctx, o, e.acknowledged)
+		p.c.runtime.bus.Produce(p.ctx, o, e.acknowledge)
 	}
 }
 

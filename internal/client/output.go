@@ -14,14 +14,18 @@ type Output struct {
 	records []*bus.Record
 	origin  []byte // of the record handled; nil: outputs get no header of it
 	capture []byte
-	stage   []byte                 // whose output it is; nil: outputs get no header of it
+	stage   []byte // whose output it is; nil: outputs get no header of it
+	shares  bool   // the input's key and value, which stay as they are until the outputs are durable
+	key     []byte // the input's
+	value   []byte
 	limit   func(topic string) int // nil: none
 	err     error
 	arena   arena
 }
 
 // Emit adds a record to be appended to the topic. All bytes are copied, so
-// the caller may use its buffers again at once. The headers decoder-origin and
+// the caller may use its buffers again at once; but the input's own key and
+// value, which nobody changes, need no copy. The headers decoder-origin and
 // decoder-capture are the input's, unless the caller gives them, and
 // decoder-stage is the runtime's to give. A record the topic cannot take makes
 // the input a dead letter.
@@ -42,8 +46,8 @@ func (o *Output) Emit(topic string, key, value []byte, headers ...bus.Header) {
 	}
 	r := o.arena.record()
 	r.Topic = topic
-	r.Key = o.arena.clone(key)
-	r.Value = o.arena.clone(value)
+	r.Key = o.own(key, o.key)
+	r.Value = o.own(value, o.value)
 	r.Headers = o.arena.headers(len(headers) + 3)
 	for _, h := range headers {
 		if h.Key == event.HeaderStage && o.stage != nil {
@@ -63,6 +67,14 @@ func (o *Output) Emit(topic string, key, value []byte, headers ...bus.Header) {
 	o.records = append(o.records, r)
 }
 
+// own returns a copy of b, or b itself if it is the input's.
+func (o *Output) own(b, input []byte) []byte {
+	if len(b) > 0 && len(b) <= len(input) && &b[0] == &input[0] {
+		return b[:len(b):len(b)]
+	}
+	return o.arena.clone(b)
+}
+
 // Records returns what was emitted so far.
 func (o *Output) Records() []*bus.Record { return o.records }
 
@@ -70,6 +82,9 @@ func (o *Output) Records() []*bus.Record { return o.records }
 func (o *Output) begin(in *Record) {
 	o.records = o.records[:0]
 	o.err = nil
+	if o.shares {
+		o.key, o.value = in.Key, in.Value
+	}
 	o.origin, o.capture = nil, nil
 	for _, h := range in.Headers {
 		switch h.Key {

@@ -236,10 +236,7 @@ func (p *partition) takeSuspects() []*bus.Record {
 	if p.marks.Deaths == 0 || len(p.queue) == 0 || p.queue[0].records[0].Offset >= p.suspectTo {
 		return nil
 	}
-	most := suspectsChunk
-	if p.marks.Deaths > 1 {
-		most = 1
-	}
+	most := suspectsAtOnce[min(p.marks.Deaths, len(suspectsAtOnce))-1]
 	inside := 0
 	for _, r := range p.queue[0].records {
 		if r.Offset < p.suspectTo {

@@ -32,6 +32,7 @@ type Client struct {
 	flushMu  sync.Mutex
 
 	running atomic.Bool
+	clock   atomic.Int64    // Unix nanoseconds, kept by reports to the second
 	ctx     context.Context // of this Run, until everything is handed back
 	fail    context.CancelCauseFunc
 	group   *bus.Group
@@ -72,7 +73,9 @@ func newClient(r *Runtime, spec Spec) *Client {
 	return c
 }
 
-func (c *Client) output() *Output { return &Output{limit: c.limit, stage: []byte(c.spec.Name)} }
+func (c *Client) output() *Output {
+	return &Output{limit: c.limit, stage: []byte(c.spec.Name), shares: true}
+}
 
 // limit is the largest record of a topic. One the spec does not name is looked
 // up each time.
@@ -111,6 +114,7 @@ func (c *Client) Run(ctx context.Context) error {
 		return err
 	}
 	c.group = group
+	c.clock.Store(time.Now().UnixNano())
 	c.start(func() { c.committer(work) })
 	c.start(func() { c.reports(work) })
 	if c.flusher != nil {

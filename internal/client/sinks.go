@@ -53,7 +53,7 @@ func (p *partition) write(items []*item, e *entry, w waits) bool {
 			return false
 		}
 		began := time.Now()
-		p.handling(items[0].at.Offset, began)
+		p.handling(items[0].at.Offset)
 		err := p.c.writeOnce(p.ctx, items)
 		p.busySince.Store(0)
 		if err == nil {

@@ -48,10 +48,10 @@ func (p *partition) shows(ph phase) func() {
 	return func() { p.phase.CompareAndSwap(&ph, nil) }
 }
 
-// handling notes that a call to the handler begins.
-func (p *partition) handling(offset int64, now time.Time) {
+// handling notes that a call to the handler begins, by the clock of reports.
+func (p *partition) handling(offset int64) {
 	p.busyOffset.Store(offset)
-	p.busySince.Store(now.UnixNano())
+	p.busySince.Store(p.c.clock.Load())
 }
 
 // Status is what a client does at present and, if it makes no progress, why.
@@ -151,6 +151,7 @@ func (c *Client) reports(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
+		c.clock.Store(time.Now().UnixNano())
 		s := c.Status()
 		level := obs.OK
 		switch s.Kind {

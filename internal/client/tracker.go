@@ -27,16 +27,25 @@ type entry struct {
 	pending atomic.Int32 // what it waits for: outputs, and its maker
 	err     atomic.Pointer[error]
 
+	acknowledge func(*bus.Record, error) // acknowledged, as the callback of each output
+
 	next int64 // offset behind its last record; guarded by tracker.mu
 	done bool
 	left bool // its maker has stopped before its end
 }
 
+// newEntry returns an entry that its maker holds.
+func (t *tracker) newEntry(records []*bus.Record, bytes, next int64) *entry {
+	e := &entry{tracker: t, records: records, bytes: bytes, next: next}
+	e.acknowledge = e.acknowledged
+	e.pending.Store(1)
+	return e
+}
+
 // add begins an entry, which ends when its maker and each of its outputs have
 // released it.
 func (t *tracker) add(records []*bus.Record, bytes int64) *entry {
-	e := &entry{tracker: t, records: records, bytes: bytes, next: records[len(records)-1].Offset + 1}
-	e.pending.Store(1)
+	e := t.newEntry(records, bytes, records[len(records)-1].Offset+1)
 	t.mu.Lock()
 	t.entries = append(t.entries, e)
 	t.bytes += bytes
@@ -44,7 +53,7 @@ func (t *tracker) add(records []*bus.Record, bytes int64) *entry {
 	return e
 }
 
-// acknowledged is the callback of each output.
+// acknowledged notes what became of one output.
 func (e *entry) acknowledged(_ *bus.Record, err error) {
 	if err != nil {
 		e.err.CompareAndSwap(nil, &err)
@@ -94,8 +103,7 @@ func (e *entry) cut(i int) *entry {
 		return e
 	}
 	t := e.tracker
-	rest := &entry{tracker: t, records: e.records[i:], next: e.next, bytes: e.bytes / 2}
-	rest.pending.Store(1)
+	rest := t.newEntry(e.records[i:], e.bytes/2, e.next)
 	t.mu.Lock()
 	e.next = e.records[i].Offset
 	e.records = e.records[:i]

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	_ "github.com/redpanda-data/benthos/v4/public/components/pure"
@@ -84,7 +85,7 @@ output: {bench_log: {}}
 logger: {level: none}
 `
 
-func passBenthos(ctx context.Context, log *bus.Bus, records int) error {
+func passBenthos(ctx context.Context, log *bus.Bus, round, records int) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	all := make(chan struct{})
@@ -97,7 +98,7 @@ func passBenthos(ctx context.Context, log *bus.Bus, records int) error {
 		}
 	}()
 	defer close(sent)
-	stream, err := benthosStream(log.Address(), func(n int) { sent <- n })
+	stream, err := benthosStream(log.Address(), fmt.Sprint("bench-benthos-", round), func(n int) { sent <- n })
 	if err != nil {
 		return err
 	}
@@ -115,10 +116,10 @@ func passBenthos(ctx context.Context, log *bus.Bus, records int) error {
 	return nil
 }
 
-func benthosStream(address string, sent func(int)) (*service.Stream, error) {
+func benthosStream(address, group string, sent func(int)) (*service.Stream, error) {
 	env := service.GlobalEnvironment().Clone()
 	err := env.RegisterBatchInput("bench_log", service.NewConfigSpec(), func(*service.ParsedConfig, *service.Resources) (service.BatchInput, error) {
-		reader, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.ConsumerGroup("bench-benthos"), kgo.ConsumeTopics(bus.TopicJSON),
+		reader, err := kgo.NewClient(kgo.SeedBrokers(address), kgo.ConsumerGroup(group), kgo.ConsumeTopics(bus.TopicJSON),
 			kgo.AutoCommitMarks(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 		return &benthosInput{client: reader}, err
 	})

@@ -25,8 +25,10 @@ const (
 const (
 	// maxDecompressed bounds what one batch may unpack to.
 	maxDecompressed = 128 << 20
-	// keepBuffer is the largest buffer kept for the next batch.
-	keepBuffer = 4 << 20
+	// keepBuffer is the largest buffer kept for the next batch: a busy producer
+	// sends batches as large as most topics take, and to clear new memory for
+	// each costs more than to unpack it.
+	keepBuffer = 16 << 20
 )
 
 var errBomb = invalid("unpacks to more than %d bytes", maxDecompressed)
