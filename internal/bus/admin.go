@@ -313,10 +313,7 @@ func (b *Bus) DeleteAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if answers, err := b.admin.DeleteTopics(ctx, names...); err != nil || answers.Error() != nil {
-		return fmt.Errorf("deleting topics: %w", errors.Join(err, answers.Error()))
-	}
-	if err := b.awaitGone(ctx, names); err != nil {
+	if err := b.DeleteTopics(ctx, names...); err != nil {
 		return err
 	}
 	groups, err := b.admin.ListGroups(ctx)
@@ -329,6 +326,15 @@ func (b *Bus) DeleteAll(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// DeleteTopics deletes topics with all they hold, and returns when they are
+// gone.
+func (b *Bus) DeleteTopics(ctx context.Context, names ...string) error {
+	if answers, err := b.admin.DeleteTopics(ctx, names...); err != nil || answers.Error() != nil {
+		return fmt.Errorf("deleting topics: %w", errors.Join(err, answers.Error()))
+	}
+	return b.awaitGone(ctx, names)
 }
 
 // awaitGone returns when the log no longer lists any of the topics. A cluster

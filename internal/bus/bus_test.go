@@ -70,7 +70,7 @@ func TestLargestMailPasses(t *testing.T) {
 	}
 }
 
-func TestAppendEndsWithItsContextWhileTheLogIsAway(t *testing.T) {
+func TestOpenEndsWithItsContextWhileTheLogIsAway(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if _, err := bus.Open(ctx, bus.Config{Brokers: []string{"127.0.0.1:1"}}, scope(t)); err == nil {

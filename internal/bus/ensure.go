@@ -33,6 +33,9 @@ func (b *Bus) Ensure(ctx context.Context, topics ...Topic) error {
 			err = d.Err
 		default:
 			err = b.alter(ctx, t, len(d.Partitions))
+			if errors.Is(err, kerr.UnknownTopicOrPartition) { // it was there a moment ago
+				err = b.create(ctx, t)
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("ensuring topic %s: %w", t.Name, err)
@@ -121,6 +124,9 @@ func (b *Bus) alter(ctx context.Context, t Topic, partitions int) error {
 		return fmt.Errorf("reading the topic's configuration: %w", err)
 	}
 	for _, c := range configs {
+		if c.Err != nil {
+			return fmt.Errorf("reading the topic's configuration: %w", c.Err)
+		}
 		for _, kv := range c.Configs {
 			if kv.Key != "max.message.bytes" || kv.Value == nil {
 				continue

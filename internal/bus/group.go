@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,12 +56,24 @@ type GroupOptions struct {
 
 // Group is a member of a consumer group.
 type Group struct {
-	bus    *Bus
-	name   string
-	client *kgo.Client
-	member Member
-	at     map[Partition]string // metadata fetched, until it is handed on
+	bus     *Bus
+	name    string
+	client  *kgo.Client
+	member  Member
+	at      map[Partition]string // metadata fetched, until it is handed on
+	strange map[string]time.Time // topics read with an id that the log does not know, since when
 }
+
+// RemadeError says that a topic was deleted and made again under its name:
+// what the group knows of it is of the old one. Who joins again reads the new
+// one.
+type RemadeError struct{ Topic string }
+
+func (e *RemadeError) Error() string { return fmt.Sprintf("topic %s was made anew", e.Topic) }
+
+// remadeAfter is how long a topic's id is unknown before the topic is taken to
+// be another: a cluster's brokers do not all hear of a topic at once.
+const remadeAfter = 3 * time.Second
 
 // Join becomes a member of a group. Partitions come by way of the member once
 // Poll is called.
@@ -71,7 +84,7 @@ func (b *Bus) Join(o GroupOptions) (*Group, error) {
 	if o.Session == 0 {
 		o.Session = 12 * time.Second
 	}
-	g := &Group{bus: b, name: o.Group, member: o.Member, at: map[Partition]string{}}
+	g := &Group{bus: b, name: o.Group, member: o.Member, at: map[Partition]string{}, strange: map[string]time.Time{}}
 	options, err := b.options(o.Group)
 	if err != nil {
 		return nil, err
@@ -154,8 +167,8 @@ func (g *Group) revoke(ctx context.Context, taken map[string][]int32, lost bool)
 }
 
 // Poll waits for records and calls take for each batch; take must not block.
-// It returns nil when ctx ends, and an error when the group can no longer be
-// read.
+// It returns nil when ctx ends, a [RemadeError] when a topic has become another,
+// and any other error when the group can no longer be read.
 func (g *Group) Poll(ctx context.Context, most int, take func(Batch)) error {
 	fetches := g.client.PollRecords(ctx, most)
 	defer g.client.AllowRebalance()
@@ -164,6 +177,10 @@ func (g *Group) Poll(ctx context.Context, most int, take func(Batch)) error {
 	}
 	var fatal error
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		if errors.Is(p.Err, kerr.UnknownTopicID) {
+			fatal = cmp.Or(fatal, g.unknownID(p.Topic))
+			return
+		}
 		if p.Err != nil && !errors.Is(p.Err, context.Canceled) && !errors.Is(p.Err, context.DeadlineExceeded) {
 			if g.passes(p) {
 				return
@@ -175,6 +192,21 @@ func (g *Group) Poll(ctx context.Context, most int, take func(Batch)) error {
 		}
 	})
 	return fatal
+}
+
+// unknownID returns an error once the topic has been unknown for a while.
+func (g *Group) unknownID(topic string) error {
+	since, known := g.strange[topic]
+	switch {
+	case !known:
+		g.strange[topic] = time.Now()
+		g.bus.scope.Logger().Warn("topic is not known by its id at present", "group", g.name, "topic", topic)
+	case time.Since(since) > 2*remadeAfter: // it was known in between
+		g.strange[topic] = time.Now()
+	case time.Since(since) > remadeAfter:
+		return &RemadeError{Topic: topic}
+	}
+	return nil
 }
 
 // passes reports errors the library goes on after by itself.

@@ -112,7 +112,10 @@ func (p *partition) suspects(out *Output) bool {
 }
 
 // examine handles suspects as the client handles any, and waits until all is
-// durable.
+// durable. The suspicion rests as soon as the handler has returned: the word of
+// that is on its way to the log then, and arrives even if the process ends, so
+// that a kill from outside hardly ever meets a suspect in hand. It does not
+// when the process has died in vain before.
 func (p *partition) examine(records []*bus.Record, out *Output, s *suspicion) bool {
 	if p.c.spec.Concurrency > 0 {
 		return p.together(records, s)
@@ -127,7 +130,7 @@ func (p *partition) examine(records []*bus.Record, out *Output, s *suspicion) bo
 			return false
 		}
 		e.release()
-		return p.durable()
+		return p.durable() // a flush may be what ends the process
 	}
 	for i, r := range records {
 		s.from = r.Offset
@@ -145,6 +148,9 @@ func (p *partition) examine(records []*bus.Record, out *Output, s *suspicion) bo
 		}
 	}
 	e.release()
+	if !p.lingering() {
+		s.rest()
+	}
 	return p.quiet(out)
 }
 
@@ -163,61 +169,66 @@ func (p *partition) quiet(out *Output) bool {
 
 // together handles suspects side by side.
 func (p *partition) together(records []*bus.Record, s *suspicion) bool {
-	crew := crew{suspicion: s, working: 1} // this goroutine, while it starts others
+	all := crew{suspicion: s}
+	starter := all.join() // so that the suspicion does not rest before all have begun
 	var tasks sync.WaitGroup
 	var undone atomic.Bool
+	lingering := p.lingering()
 	for _, r := range records {
 		if !p.slot() {
 			undone.Store(true)
 			break
 		}
 		e := p.tracker.add([]*bus.Record{r}, size(r))
-		crew.join()
+		m := all.join()
+		w := waits{begin: m.pause, end: m.resume, handled: m.pause}
+		if lingering {
+			w.handled = func() {}
+		}
 		tasks.Go(func() {
-			defer crew.leave()
-			if !p.task(r, e, waits{begin: crew.pause, end: crew.resume}) {
+			defer m.pause()
+			if !p.task(r, e, w) {
 				undone.Store(true)
 			}
 		})
 	}
-	crew.leave()
+	starter.pause()
 	tasks.Wait()
 	return !undone.Load()
 }
 
-// crew is those who handle suspects side by side. While all of them wait, the
-// suspicion rests.
+// crew is those who handle suspects side by side. While none of them is at
+// work, the suspicion rests.
 type crew struct {
 	suspicion *suspicion
 	mu        sync.Mutex
 	working   int
-	waiting   int
 	rests     bool
 }
 
-func (c *crew) join() {
+// member is one of a crew.
+type member struct {
+	crew *crew
+	idle bool
+}
+
+func (c *crew) join() *member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.working++
+	return &member{crew: c}
 }
 
-func (c *crew) leave() {
+// pause may be called again before resume.
+func (m *member) pause() {
+	c := m.crew
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.working--
-	c.restIdle()
-}
-
-func (c *crew) pause() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.working--
-	c.waiting++
-	c.restIdle()
-}
-
-func (c *crew) restIdle() {
-	if c.working == 0 && c.waiting > 0 && !c.rests {
+	if m.idle {
+		return
+	}
+	m.idle = true
+	if c.working--; c.working == 0 {
 		c.suspicion.rest()
 		c.rests = true
 	}
@@ -225,10 +236,11 @@ func (c *crew) restIdle() {
 
 // resume returns with the right to handle suspects, or when the partition
 // ends, which its caller finds out by itself.
-func (c *crew) resume() {
+func (m *member) resume() {
+	c := m.crew
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waiting--
+	m.idle = false
 	c.working++
 	if c.rests {
 		c.rests = !c.suspicion.hold()
@@ -273,10 +285,11 @@ func (p *partition) condemn(r *bus.Record) bool {
 	return true
 }
 
-// waits are told before a record's handling pauses, and after.
-type waits struct{ begin, end func() }
+// waits are told before a record's handling pauses, and after, and when the
+// handler is done with a record of a concurrent stage.
+type waits struct{ begin, end, handled func() }
 
-var noWaits = waits{begin: func() {}, end: func() {}}
+var noWaits = waits{begin: func() {}, end: func() {}, handled: func() {}}
 
 // sleep waits out d, shown as the phase. It returns false when the partition
 // ends first.

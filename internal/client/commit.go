@@ -53,7 +53,7 @@ func (c *Client) commit(ctx context.Context, partitions ...*partition) error {
 	if len(at) == 0 {
 		return nil
 	}
-	if err := c.group.Commit(ctx, at); err != nil {
+	if err := c.group.Load().Commit(ctx, at); err != nil {
 		for _, p := range partitions {
 			p.touch()
 		}
@@ -127,6 +127,12 @@ func (p *partition) acquit() {
 		p.marks.acquit()
 		p.dirty = true
 	}
+}
+
+func (p *partition) lingering() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.marks.lingering()
 }
 
 func (p *partition) condemned() bool {

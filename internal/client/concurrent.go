@@ -55,7 +55,8 @@ func (p *partition) tasked(r *bus.Record, out *Output, s *turn, outer waits) boo
 		return false
 	}
 	p.c.metrics.handled(1, time.Since(began))
-	return p.acknowledged(&it, outputs, outer)
+	outer.handled()
+	return p.acknowledged(&it, outputs, noWaits)
 }
 
 // turn is a record's hold on one of the client's slots.

@@ -26,6 +26,8 @@ type marks struct {
 	From   int64 `json:"from,omitempty"`
 	To     int64 `json:"to,omitempty"`     // behind the last suspect
 	Trying bool  `json:"trying,omitempty"` // From to To are with the handler now
+	Vain   int   `json:"vain,omitempty"`   // deaths in a row with no suspect in hand and nothing done since the one before
+	Began  int64 `json:"began,omitempty"`  // one more than the offset the last owner found, for that
 
 	Failing []failing `json:"failing,omitempty"`
 }
@@ -47,6 +49,10 @@ const (
 // deaths after the first. A record that was in flight at all of them, and at
 // the last alone, is given up.
 var suspectsAtOnce = [...]int{128, 8, 1}
+
+// lingering reports whether the process seems to die of a suspect only after
+// the handler has returned.
+func (m *marks) lingering() bool { return m.Vain >= 3 }
 
 // condemned reports whether the deaths name one record.
 func (m *marks) condemned() bool { return m.Deaths > len(suspectsAtOnce) }
@@ -85,15 +91,21 @@ func (m marks) inherit(committed, end int64) marks {
 		next.Deaths, next.From, next.To = m.Deaths+1, m.From, m.To
 	default:
 		next.Deaths, next.From, next.To = m.Deaths, max(m.From, committed), m.To
+		if m.Open && m.Began == committed+1 {
+			next.Vain = m.Vain + 1
+		}
 	}
+	next.Began = committed + 1
 	if next.From >= next.To {
-		next.Deaths, next.From, next.To = 0, 0, 0
+		next.acquit()
 	}
 	return next
 }
 
 // acquit ends all suspicion.
-func (m *marks) acquit() { m.Deaths, m.From, m.To, m.Trying = 0, 0, 0, false }
+func (m *marks) acquit() {
+	m.Deaths, m.From, m.To, m.Trying, m.Vain, m.Began = 0, 0, 0, false, 0, 0
+}
 
 // attempts returns what is known of the record's failures.
 func (m *marks) attempts(offset int64) failing {

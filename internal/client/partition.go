@@ -96,7 +96,7 @@ func (p *partition) enqueue(b bus.Batch) {
 	_, inFlight, _ := p.tracker.position()
 	if !p.paused && p.tooMuch(p.queued+inFlight) {
 		p.paused = true
-		p.c.group.Pause(p.Partition)
+		p.c.group.Load().Pause(p.Partition)
 	}
 	p.mu.Unlock()
 	notify(p.arrived)
@@ -223,7 +223,7 @@ func (p *partition) cutQueue(most int, mostBytes int64) []*bus.Record {
 	p.queued -= bytes
 	if p.paused && p.queued <= p.c.share()/2 {
 		p.paused = false
-		p.c.group.Resume(p.Partition)
+		p.c.group.Load().Resume(p.Partition)
 	}
 	return head[:n:n]
 }
@@ -273,7 +273,7 @@ func (p *partition) drop() {
 	notify(p.c.freed)
 	if p.paused {
 		p.paused = false
-		p.c.group.Resume(p.Partition)
+		p.c.group.Load().Resume(p.Partition)
 	}
 }
 

@@ -35,7 +35,7 @@ type Client struct {
 	clock   atomic.Int64    // Unix nanoseconds, kept by reports to the second
 	ctx     context.Context // of this Run, until everything is handed back
 	fail    context.CancelCauseFunc
-	group   *bus.Group
+	group   atomic.Pointer[bus.Group]
 	tasks   sync.WaitGroup
 
 	mu         sync.Mutex
@@ -106,22 +106,17 @@ func (c *Client) Run(ctx context.Context) error {
 	if err := c.prepare(reading); err != nil {
 		return err
 	}
-	group, err := c.runtime.bus.Join(bus.GroupOptions{
-		Group: c.spec.Group, Topics: append([]string{bus.TopicResend}, c.spec.Inputs...), Member: c,
-		MaxFetch: maxFetch(c.spec.InFlight), Session: c.spec.Session,
-	})
-	if err != nil {
+	if err := c.join(); err != nil {
 		return err
 	}
-	c.group = group
 	c.clock.Store(time.Now().UnixNano())
 	c.start(func() { c.committer(work) })
 	c.start(func() { c.reports(work) })
 	if c.flusher != nil {
 		c.start(func() { c.flushes(work) })
 	}
-	c.poll(reading)
-	c.group.Leave()
+	c.reads(reading)
+	c.group.Load().Leave()
 	end()
 	c.tasks.Wait()
 	c.handedBack()
@@ -129,6 +124,50 @@ func (c *Client) Run(ctx context.Context) error {
 		return fmt.Errorf("client %s: %w", c.spec.Name, cause)
 	}
 	return nil
+}
+
+func (c *Client) join() error {
+	group, err := c.runtime.bus.Join(bus.GroupOptions{
+		Group: c.spec.Group, Topics: append([]string{bus.TopicResend}, c.spec.Inputs...), Member: c,
+		MaxFetch: maxFetch(c.spec.InFlight), Session: c.spec.Session,
+	})
+	if err == nil {
+		c.group.Store(group)
+	}
+	return err
+}
+
+// reads polls until ctx ends, and joins the group anew when a topic was made
+// anew: what was read of the old one says nothing of the new one's offsets.
+func (c *Client) reads(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := c.poll(ctx)
+		remade, is := errors.AsType[*bus.RemadeError](err)
+		if !is {
+			if err != nil {
+				c.fail(err)
+			}
+			continue
+		}
+		c.runtime.scope.Logger().WarnContext(ctx, "topic was made anew, reading it from its beginning", "client", c.spec.Name, "topic", remade.Topic)
+		c.Revoked(ctx, c.ofTopic(remade.Topic), true)
+		c.group.Load().Leave()
+		if err = c.prepare(ctx); err == nil {
+			err = c.join()
+		}
+		if err != nil {
+			c.fail(err)
+		}
+	}
+}
+
+func (c *Client) ofTopic(topic string) (list []bus.Partition) {
+	for _, p := range c.all() {
+		if p.Topic == topic {
+			list = append(list, p.Partition)
+		}
+	}
+	return list
 }
 
 // maxFetch is how much is asked for at once, as it lies on the log. Text comes
@@ -139,13 +178,8 @@ func maxFetch(inFlight int64) int32 { return int32(min(max(inFlight/64, 64<<10),
 
 // prepare makes sure that the topics are there, however long the log is away.
 func (c *Client) prepare(ctx context.Context) error {
-	var topics []bus.Topic
-	for _, name := range append(append([]string{}, c.spec.Inputs...), c.spec.Outputs...) {
-		topics = append(topics, bus.Lookup(name))
-	}
-	topics = append(topics, bus.DeadTopic(c.spec.Dead))
 	for n := 0; ; n++ {
-		err := c.ensure(ctx, topics)
+		err := c.ensure(ctx, c.topics())
 		if err == nil {
 			return nil
 		}
@@ -158,6 +192,14 @@ func (c *Client) prepare(ctx context.Context) error {
 		case <-time.After(backoff(c.spec.Backoff, n)):
 		}
 	}
+}
+
+// topics are those the client cannot do without.
+func (c *Client) topics() (topics []bus.Topic) {
+	for _, name := range append(append([]string{}, c.spec.Inputs...), c.spec.Outputs...) {
+		topics = append(topics, bus.Lookup(name))
+	}
+	return append(topics, bus.DeadTopic(c.spec.Dead))
 }
 
 // ensure makes the topics and asks for the ids of the inputs anew: those from
@@ -181,8 +223,10 @@ func (c *Client) start(f func()) {
 	c.tasks.Go(f)
 }
 
-// poll reads, as fast as the records are handled.
-func (c *Client) poll(ctx context.Context) {
+// poll reads, as fast as the records are handled, until ctx ends or nothing can
+// be read any more.
+func (c *Client) poll(ctx context.Context) error {
+	group := c.group.Load()
 	for ctx.Err() == nil {
 		most := 20_000
 		if c.flowing() > c.spec.InFlight {
@@ -190,17 +234,18 @@ func (c *Client) poll(ctx context.Context) {
 			// found, and paused, by reading on.
 			select {
 			case <-ctx.Done():
-				return
+				return nil
 			case <-c.freed:
 				continue
 			case <-time.After(standing):
 				most = 100
 			}
 		}
-		if err := c.group.Poll(ctx, most, c.dispatch); err != nil {
-			c.fail(err)
+		if err := group.Poll(ctx, most, c.dispatch); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 func (c *Client) dispatch(b bus.Batch) {

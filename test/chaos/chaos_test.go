@@ -177,13 +177,15 @@ func count(t *testing.T, b *bus.Bus, sent int) {
 	t.Logf("%d good, %d poison; %d outputs repeated under their id", len(good), len(poison), repeated)
 }
 
-const patience = 90 * time.Second
+// patience is how long what is left may take once nothing is disturbed: in
+// order, a minute's outage leaves much.
+func patience() time.Duration { return 90*time.Second + 4*asked().outage }
 
 // outputs waits for every good record's output, and returns how many came
 // again under their id.
 func outputs(t *testing.T, b *bus.Bus, good map[string]string) int {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), patience())
 	defer cancel()
 	seen := map[string]bool{}
 	repeated := 0
@@ -212,7 +214,7 @@ func outputs(t *testing.T, b *bus.Bus, good map[string]string) int {
 // letters waits until every poison record is dead, and nothing else.
 func letters(t *testing.T, b *bus.Bus, poison map[string]bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(patience())
 	for {
 		buried := map[string]int{}
 		err := dead.New(b).Each(t.Context(), dead.Filter{Client: name}, func(e dead.Entry) bool {
@@ -234,6 +236,7 @@ func letters(t *testing.T, b *bus.Bus, poison map[string]bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d of %d poison records are dead", len(buried), len(poison))
 		}
+		<-time.After(time.Second) // reading them all anew costs
 	}
 }
 
