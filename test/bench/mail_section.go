@@ -17,6 +17,7 @@ import (
 
 	"github.com/decodersring/decoder/internal/decode/mail"
 	"github.com/decodersring/decoder/internal/hygiene"
+	hygienestage "github.com/decodersring/decoder/internal/stage/hygiene"
 )
 
 // mailSection measures mail: documents of messages on one core, verdicts on
@@ -55,9 +56,9 @@ func benchMail(ctx context.Context, r *report) error {
 			r.add("the same", fmt.Sprintf("%.0f/s", ours), fmt.Sprintf("%s %.0f/s", peer.name, theirs), fmt.Sprintf("%.1f", ours/theirs))
 		}
 	}
-	calls := 10_000
+	calls := 40 * hygienestage.Concurrency // whole waves: a last one that is not full would count against the rate
 	if r.short {
-		calls = 3_000
+		calls = 12 * hygienestage.Concurrency
 	}
 	slow, err := slowServiceRate(ctx, calls)
 	if err != nil {
