@@ -3,10 +3,13 @@ package test
 import (
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/smtp"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -71,4 +74,51 @@ func TestMailByAnyWayIsOneExplainedAlert(t *testing.T) {
 		t.Errorf("mail check said\n%s", verdict)
 	}
 	i.terminate(t)
+}
+
+// TestAServicesQuotaOutlivesTheProgram kills the program after a service's
+// quota is used up.
+func TestAServicesQuotaOutlivesTheProgram(t *testing.T) {
+	var calls atomic.Int64
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		fmt.Fprint(w, `{"score": 1}`)
+	}))
+	defer service.Close()
+	data := t.TempDir()
+	conf := fmt.Sprintf("mail:\n  services:\n    - {type: http, name: ours, kinds: [domain], url: %q, score: /score, from: 50, quota: 2}\n", service.URL+"/{domain}")
+	if err := os.WriteFile(filepath.Join(data, "decoder.yml"), []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	running := up(t, data, "--no-capture")
+	mails := t.TempDir()
+	send := func(n int) {
+		t.Helper()
+		path := filepath.Join(mails, fmt.Sprint(n, ".eml"))
+		if err := os.WriteFile(path, []byte(mailOf(fmt.Sprintf("ada@fine%d.example", n), fmt.Sprint("Lunch ", n), "at eight?")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		must(t, data, "mail", "import", path)
+		await(t, "the verdict", func() bool { return count(t, data, "event.dataset:mail.verdict") == uint64(n) })
+	}
+	for n := range 3 {
+		send(n + 1)
+	}
+	shown := func() string { return must(t, data, "mail", "checks") }
+	if calls.Load() != 2 || !strings.Contains(shown(), "2 of 2 calls today") {
+		t.Fatalf("%d calls, and mail checks says\n%s", calls.Load(), shown())
+	}
+	running.kill()
+	running = up(t, data, "--no-capture")
+	if !strings.Contains(shown(), "2 of 2 calls today") {
+		t.Errorf("after a restart mail checks says\n%s", shown())
+	}
+	send(4)
+	if n := calls.Load(); n != 2 {
+		t.Errorf("after a restart the service is asked again: %d calls", n)
+	}
+	if n := count(t, data, "mail.verdict.incomplete:true"); n != 2 {
+		t.Errorf("%d verdicts are incomplete, want the two without an answer", n)
+	}
+	running.terminate(t)
 }

@@ -8,8 +8,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/decodersring/decoder/internal/api/control"
 	"github.com/decodersring/decoder/internal/app"
 	"github.com/decodersring/decoder/internal/decode/mail"
 	"github.com/decodersring/decoder/internal/hygiene"
@@ -20,7 +22,7 @@ import (
 type mailCmd struct {
 	Check   mailCheckCmd   `cmd:"" help:"Judge messages in files, with the checks that ask nobody; no instance is needed."`
 	Measure mailMeasureCmd `cmd:"" help:"Say what each check is worth on folders of bad and of good mail."`
-	Checks  mailChecksCmd  `cmd:"" help:"List the checks: points, reason, what makes a finding harmless."`
+	Checks  mailChecksCmd  `cmd:"" help:"List the checks: points, reason, what makes a finding harmless; and, of a running instance, the outside services with their quotas."`
 	Import  mailImportCmd  `cmd:"" help:"Append messages to the log: files, mbox files, Maildirs, folders of them."`
 }
 
@@ -152,7 +154,7 @@ func (c *mailMeasureCmd) Run(ctx context.Context, g *globals, io streams) error 
 
 type mailChecksCmd struct{}
 
-func (c *mailChecksCmd) Run(_ context.Context, g *globals, io streams) error {
+func (c *mailChecksCmd) Run(ctx context.Context, g *globals, io streams) error {
 	conf, err := g.config()
 	if err != nil {
 		return err
@@ -163,6 +165,40 @@ func (c *mailChecksCmd) Run(_ context.Context, g *globals, io streams) error {
 	}
 	for _, k := range engine.Checks() {
 		fmt.Fprintf(io.out, "%+4d  %s\n      %s\n      Harmless: %s\n", k.Points, k.Name, k.Reason, k.Benign)
+	}
+	return c.services(ctx, g, io)
+}
+
+// services prints how the instance's services stand, if one runs.
+func (c *mailChecksCmd) services(ctx context.Context, g *globals, io streams) error {
+	client, err := control.Dial(ctx, g.dir())
+	if errors.Is(err, control.ErrNoInstance) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	all, err := client.Services(ctx)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	fmt.Fprintln(io.out, "\nOutside services:")
+	for _, s := range all {
+		state := "asked"
+		switch {
+		case s.Breaker == "open":
+			state = "left alone, it failed too often"
+		case !s.Paused.IsZero():
+			state = "paused until " + s.Paused.Local().Format(time.DateTime)
+		case s.Quota > 0 && s.Spent >= s.Quota:
+			state = "the day's quota is used up"
+		}
+		quota := ""
+		if s.Quota > 0 {
+			quota = fmt.Sprintf(" of %d", s.Quota)
+		}
+		fmt.Fprintf(io.out, "      %-16s %s; %d%s calls today, %d answers kept; %s\n", s.Name, strings.Join(s.Kinds, ", "), s.Spent, quota, s.Cached, state)
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ type Deps struct {
 	Replays     Replays
 	Rules       Rules
 	Sensors     Sensors
+	Services    Services
 	DeadLetters DeadLetters // nil takes those of Log, if it is a *bus.Bus
 	Clients     Trier       // of this process; nil: nothing can be tried
 	Reruns      Reruns
@@ -94,6 +95,11 @@ type Rules interface {
 // Sensors says what watches.
 type Sensors interface {
 	Sensors(ctx context.Context) ([]Sensor, error)
+}
+
+// Services says how the outside services that mail is checked with stand.
+type Services interface {
+	Services(ctx context.Context) ([]Service, error)
 }
 
 // DeadLetters are the records that clients could not handle.

@@ -108,6 +108,13 @@ func (s *Server) sensors(ctx context.Context, _ call, _ Empty) (List[Sensor], er
 	return listed(s.deps.Sensors.Sensors(ctx))
 }
 
+func (s *Server) services(ctx context.Context, _ call, _ Empty) (List[Service], error) {
+	if s.deps.Services == nil {
+		return List[Service]{}, Unavailable("mail is not checked here")
+	}
+	return listed(s.deps.Services.Services(ctx))
+}
+
 func (s *Server) health(context.Context, call, Empty) (Health, error) { return s.worst(), nil }
 
 // worst is the state of all components, and the worst of them.

@@ -58,6 +58,7 @@ func routes() []route {
 		{post, "/rules/changes", "Enable or disable rules", signedIn, answer((*Server).changeRules)},
 
 		{get, "/sensors", "What watches", signedIn, answer((*Server).sensors)},
+		{get, "/services", "How the outside services that mail is checked with stand, quotas included", signedIn, answer((*Server).services)},
 		{get, "/health", "The state of the instance and its parts", signedIn, answer((*Server).health)},
 		{post, "/selftest", "A harmless exchange that a rule must alert on; progress, one line each", signedIn, stream((*Server).selfTest)},
 		{get, "/config", "The configuration in force, secrets redacted", signedIn, answer((*Server).config)},

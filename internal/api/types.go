@@ -344,6 +344,17 @@ type Progress[T any] struct {
 	Error  *Error `json:"error,omitempty"`
 }
 
+// Service is an outside service that mail is checked with.
+type Service struct {
+	Name    string    `json:"name"`
+	Kinds   []string  `json:"kinds" doc:"what it is asked about: ip, domain, url, sha256, email, message"`
+	Breaker string    `json:"breaker" doc:"closed, half-open, open"`
+	Paused  time.Time `json:"paused,omitzero" doc:"it asked for no call before"`
+	Spent   int       `json:"spent" doc:"calls today, in UTC; after a crash perhaps some more than were made"`
+	Quota   int       `json:"quota,omitempty" doc:"of the day; none when absent"`
+	Cached  int       `json:"cached" doc:"answers kept"`
+}
+
 // Sensor is something that watches and sends.
 type Sensor struct {
 	Name         string    `json:"name"`

@@ -85,6 +85,8 @@ type App struct {
 	replays *replays
 	reruns  *reruns
 
+	services api.Services // asked about mail; nil when no mail is checked here
+
 	watched  string // interface
 	rules    *rules.Set
 	source   *source.Source // nil when no interface is watched

@@ -31,7 +31,7 @@ const (
 )
 
 // clientSpecs is the list of every stage and sink of the program.
-func (a *App) clientSpecs(view *inbox.Inbox) ([]client.Spec, error) {
+func (a *App) clientSpecs(ctx context.Context, view *inbox.Inbox) ([]client.Spec, error) {
 	events, err := normalise.New(normalise.Options{Home: a.home, Sensor: a.sensorName()})
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func (a *App) clientSpecs(view *inbox.Inbox) ([]client.Spec, error) {
 		{Name: clientDetect, Inputs: alerts.Inputs(), Outputs: alerts.Outputs(), Stage: alerts, InFlight: 4 << 20},
 		{Name: clientInbox, Inputs: inbox.Topics(), Sink: view, InFlight: 4 << 20},
 	}
-	mail, err := a.mailSpecs()
+	mail, err := a.mailSpecs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +160,7 @@ func (a *App) startStore(ctx context.Context) error {
 // startClients opens the view of alerts and starts every stage and sink.
 func (a *App) startClients(ctx context.Context) error {
 	if len(a.options.Only) > 0 {
-		return a.startOnly()
+		return a.startOnly(ctx)
 	}
 	db, err := a.openDB(ctx, inbox.Schema())
 	if err != nil {
@@ -168,7 +168,7 @@ func (a *App) startClients(ctx context.Context) error {
 	}
 	view := inbox.New(db, a.bus, a.scope("inbox"))
 	a.life.start("inbox", view.Run)
-	specs, err := a.clientSpecs(view)
+	specs, err := a.clientSpecs(ctx, view)
 	if err != nil {
 		return err
 	}
@@ -191,8 +191,8 @@ func (a *App) startClients(ctx context.Context) error {
 // startOnly starts the clients chosen: the stages, and the sink whose other
 // side all processes reach. The others belong to the instance that has what
 // they write to.
-func (a *App) startOnly() error {
-	specs, err := a.clientSpecs(nil)
+func (a *App) startOnly(ctx context.Context) error {
+	specs, err := a.clientSpecs(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/decodersring/decoder/internal/api"
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/client"
 	"github.com/decodersring/decoder/internal/config"
@@ -184,9 +185,9 @@ const (
 )
 
 // mailSpecs returns the stages of mail and starts what they lean on.
-func (a *App) mailSpecs() ([]client.Spec, error) {
+func (a *App) mailSpecs(ctx context.Context) ([]client.Spec, error) {
 	c := a.options.Config.Mail
-	engine, err := a.mailEngine(c)
+	engine, err := a.mailEngine(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +220,7 @@ func (a *App) mailResolver() auth.Resolver {
 	return nil
 }
 
-func (a *App) mailEngine(c MailConfig) (*hygiene.Engine, error) {
+func (a *App) mailEngine(ctx context.Context, c MailConfig) (*hygiene.Engine, error) {
 	lists, err := hygiene.Load(c.Lists)
 	if err != nil {
 		return nil, fmt.Errorf("loading the lists of mail.lists: %w", err)
@@ -249,12 +250,42 @@ func (a *App) mailEngine(c MailConfig) (*hygiene.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(asked) > 0 {
+		db, err := a.openDB(ctx, reputation.Schema())
+		if err != nil {
+			return nil, err
+		}
+		if err := services.Restore(ctx, db); err != nil {
+			return nil, err
+		}
+		a.life.start("services", services.Run)
+	}
+	a.services = mailServices{services}
 	past, err := history.New(history.Config{Path: a.path("mail", "history.json"), Own: c.Own}, a.scope("mail history"))
 	if err != nil {
 		return nil, err
 	}
 	a.life.start("mail history", past.Run)
 	return hygiene.New(hygiene.Config{Own: c.Own, Deadline: time.Duration(c.Deadline)}, lists, services, past), nil
+}
+
+// mailServices tells the API how services stand.
+type mailServices struct{ of *reputation.Services }
+
+// Services implements api.Services.
+func (m mailServices) Services(context.Context) ([]api.Service, error) {
+	var all []api.Service
+	for _, s := range m.of.Status() {
+		one := api.Service{Name: s.Provider, Breaker: s.Breaker, Spent: s.Spent, Quota: s.Quota, Cached: s.Cached}
+		for _, k := range s.Kinds {
+			one.Kinds = append(one.Kinds, string(k))
+		}
+		if s.Paused > 0 {
+			one.Paused = time.Now().UTC().Add(s.Paused)
+		}
+		all = append(all, one)
+	}
+	return all, nil
 }
 
 // providersOf returns what a service's entry describes.

@@ -49,6 +49,7 @@ func (a *App) startAPI(ctx context.Context) error {
 		deps.Clients = a.clients
 		deps.SelfTest = selfTest{a}
 		deps.Sensors = a.watchers
+		deps.Services = a.services
 		deps.Rules = ruleSet{a.rules, a.rulesLoaded}
 	}
 	options := api.Options{SocketDir: a.options.Data}

@@ -1823,6 +1823,51 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/services": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the outside services that mail is checked with stand, quotas included */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ListapiService"];
+                    };
+                };
+                /** @description Error */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ErrorBody"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -2457,6 +2502,9 @@ export interface components {
         ListapiSensor: {
             items: components["schemas"]["Sensor"][];
         };
+        ListapiService: {
+            items: components["schemas"]["Service"][];
+        };
         ListbusGroupInfo: {
             items: components["schemas"]["BusGroupInfo"][];
         };
@@ -2679,6 +2727,24 @@ export interface components {
             /** @description loaded */
             rules: number;
             version?: string;
+        };
+        Service: {
+            /** @description closed, half-open, open */
+            breaker: string;
+            /** @description answers kept */
+            cached: number;
+            /** @description what it is asked about: ip, domain, url, sha256, email, message */
+            kinds: string[];
+            name: string;
+            /**
+             * Format: date-time
+             * @description it asked for no call before
+             */
+            paused?: string;
+            /** @description of the day; none when absent */
+            quota?: number;
+            /** @description calls today, in UTC; after a crash perhaps some more than were made */
+            spent: number;
         };
         Session: {
             /** Format: date-time */

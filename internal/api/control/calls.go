@@ -211,6 +211,12 @@ func (c *Client) Sensors(ctx context.Context) ([]api.Sensor, error) {
 	return l.Items, err
 }
 
+// Services returns how the outside services stand.
+func (c *Client) Services(ctx context.Context) ([]api.Service, error) {
+	l, err := call[api.List[api.Service]](ctx, c, get, "/services", api.Empty{})
+	return l.Items, err
+}
+
 // Health returns the state of the instance and its parts.
 func (c *Client) Health(ctx context.Context) (api.Health, error) {
 	return call[api.Health](ctx, c, get, "/health", api.Empty{})

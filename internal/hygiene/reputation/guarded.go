@@ -40,11 +40,21 @@ type guarded struct {
 	scope    obs.Scope
 	now      func() time.Time
 
-	mu     sync.Mutex
-	paused time.Time // no call before
-	day    int       // of the year, UTC, that spent counts
-	spent  int
+	mu sync.Mutex
+	account
+	noted int                 // calls that the ledger has as spent, some of them not made yet
+	save  func(account) error // nil: nothing outlives the process
 }
+
+const (
+	maxPause       = time.Hour
+	breakerTimeout = 30 * time.Second
+)
+
+var (
+	errQuota   = errors.New("the day's quota is used up")
+	errBreaker = errors.New("the service has failed too often, it is left alone for 30 seconds")
+)
 
 type cached struct {
 	result Result
@@ -61,7 +71,7 @@ func guard(p Provider, l Limits, calls *prometheus.CounterVec, scope obs.Scope) 
 	}
 	g := &guarded{provider: p, limits: l, cache: c, calls: calls, scope: scope, now: time.Now, limiter: rate.NewLimiter(rate.Limit(l.Rate), l.Burst)}
 	g.breaker = gobreaker.NewCircuitBreaker[Result](gobreaker.Settings{
-		Name: p.Name(), MaxRequests: 1, Interval: time.Minute, Timeout: 30 * time.Second,
+		Name: p.Name(), MaxRequests: 1, Interval: time.Minute, Timeout: breakerTimeout,
 		ReadyToTrip: func(c gobreaker.Counts) bool {
 			return c.ConsecutiveFailures >= 5 || c.Requests >= 20 && c.TotalFailures*2 > c.Requests
 		},
@@ -69,6 +79,11 @@ func guard(p Provider, l Limits, calls *prometheus.CounterVec, scope obs.Scope) 
 		IsSuccessful: func(err error) bool { return err == nil || fault.Of(err).Class != fault.Retry },
 		// Whoever asked has gone: that says nothing of the service.
 		IsExcluded: func(err error) bool { return errors.Is(err, context.Canceled) },
+		OnStateChange: func(_ string, _, to gobreaker.State) {
+			if to == gobreaker.StateOpen {
+				g.open()
+			}
+		},
 	})
 	return g, nil
 }
@@ -152,15 +167,19 @@ func (g *guarded) limited(ctx context.Context, k Kind, value string) (Result, er
 	if left := g.pausedFor(); left > 0 {
 		return Result{}, fault.NewThrottled(CodeThrottled, left, errors.New("the service asked to be left alone"))
 	}
-	if !g.spend() {
-		return Result{}, fault.NewThrottled(CodeQuota, time.Hour, errors.New("the day's quota is used up"))
+	// A call that is not made costs nothing of the quota.
+	if st := g.breaker.State(); st == gobreaker.StateOpen || st == gobreaker.StateClosed && g.wasOpen() {
+		return Result{}, fault.NewRetry(CodeBreaker, errBreaker)
+	}
+	if err := g.spend(); err != nil {
+		return Result{}, err
 	}
 	if err := g.limiter.Wait(ctx); err != nil {
 		return Result{}, fault.NewThrottled(CodeThrottled, time.Second, errors.New("the rate limit leaves no time before the deadline"))
 	}
 	r, err := g.breaker.Execute(func() (Result, error) { return g.retried(ctx, k, value) })
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-		return Result{}, fault.NewRetry(CodeBreaker, errors.New("the service has failed too often, it is left alone for 30 seconds"))
+		return Result{}, fault.NewRetry(CodeBreaker, errBreaker)
 	}
 	if err != nil && fault.Of(err).Class == fault.Throttled {
 		g.pause(fault.Of(err).After)
@@ -193,6 +212,9 @@ func (g *guarded) retried(ctx context.Context, k Kind, value string) (Result, er
 		return r, err
 	case <-time.After(wait):
 	}
+	if g.spend() != nil { // a second call counts as well
+		return r, err
+	}
 	return g.call(ctx, k, value)
 }
 
@@ -204,34 +226,6 @@ func (g *guarded) call(ctx context.Context, k Kind, value string) (Result, error
 		return r, fault.NewRetry(CodeService, errors.New("the service did not answer in time"))
 	}
 	return r, err
-}
-
-func (g *guarded) pause(d time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if until := g.now().Add(min(max(d, time.Second), time.Hour)); until.After(g.paused) {
-		g.paused = until
-	}
-}
-
-func (g *guarded) pausedFor() time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.paused.Sub(g.now())
-}
-
-// spend takes one call of the day's quota.
-func (g *guarded) spend() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if today := g.now().UTC().YearDay(); today != g.day {
-		g.day, g.spent = today, 0
-	}
-	if g.limits.Quota > 0 && g.spent >= g.limits.Quota {
-		return false
-	}
-	g.spent++
-	return true
 }
 
 // Status is how a provider stands.
@@ -250,8 +244,11 @@ func (g *guarded) status() Status {
 		Provider: g.provider.Name(), Kinds: g.provider.Kinds(), Breaker: g.breaker.State().String(),
 		Paused: max(0, g.pausedFor()), Quota: g.limits.Quota, Cached: g.cache.Len(),
 	}
+	if s.Breaker == gobreaker.StateClosed.String() && g.wasOpen() {
+		s.Breaker = gobreaker.StateOpen.String()
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s.Spent = g.spent
+	s.Spent = g.spentOn(g.today())
 	return s
 }
