@@ -135,7 +135,7 @@ func TestSecondInstanceOnTheFolderIsRefused(t *testing.T) {
 	data := t.TempDir()
 	first := up(t, data, "--no-capture")
 	r := decoder(t, data, "up", "--no-capture", "--listen", "http://127.0.0.1:0", "--kafka", "tcp://127.0.0.1:0")
-	if r.code != 1 || !strings.Contains(r.stderr, "is in use by process") || !strings.Contains(r.stderr, "--data") {
+	if r.code != 1 || strings.Count(r.stderr, "is in use by process") != 1 || !strings.Contains(r.stderr, "--data") {
 		t.Errorf("exit code %d:\n%s", r.code, r.stderr)
 	}
 	must(t, data, "topics") // the first goes on
@@ -152,8 +152,8 @@ func TestPortInUseIsNamed(t *testing.T) {
 	for flag, scheme := range map[string]string{"--listen": "http://", "--kafka": "tcp://"} {
 		args := []string{"up", "--no-capture", "--listen", "http://127.0.0.1:0", "--kafka", "tcp://127.0.0.1:0", flag, scheme + taken}
 		r := decoder(t, t.TempDir(), args...)
-		if r.code != 1 || !strings.Contains(r.stderr, taken) || !strings.Contains(r.stderr, "in use") {
-			t.Errorf("%s on a taken port: exit code %d\n%s", flag, r.code, r.stderr)
+		if r.code != 1 || strings.Count(r.stderr, "in use") != 1 || !strings.Contains(r.stderr, taken) || !strings.Contains(r.stderr, "give another address with "+flag) {
+			t.Errorf("%s on a taken port: exit code %d, want one sentence that says what to do\n%s", flag, r.code, r.stderr)
 		}
 	}
 }

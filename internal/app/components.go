@@ -103,7 +103,7 @@ func (a *App) startLog(ctx context.Context) error {
 		}
 	}
 	if a.bus, err = bus.Open(ctx, c, a.scope("log")); err != nil {
-		return err
+		return cannotListen(err, "--kafka", "bus.listen")
 	}
 	a.life.start("log", func(ctx context.Context) error {
 		defer a.bus.Close()

@@ -44,6 +44,7 @@ func (l *lifecycle) start(name string, run func(context.Context) error) {
 			}
 			select {
 			case l.failed <- fmt.Errorf("%s: %w", name, err):
+				err = nil // said there, and not again when the part is stopped
 			default:
 			}
 		}
@@ -77,7 +78,8 @@ func (l *lifecycle) ready(ctx context.Context, name string, ready <-chan struct{
 // stopTimeout is how long one part may take to stop; it only catches a hang.
 const stopTimeout = 60 * time.Second
 
-// stop ends every part, last started first, and returns what they said.
+// stop ends every part, last started first, and returns what they said, and
+// what had failed before without anybody having asked.
 func (l *lifecycle) stop() error {
 	var errs []error
 	for _, p := range slices.Backward(l.parts) {
@@ -93,5 +95,10 @@ func (l *lifecycle) stop() error {
 		l.log.Debug("part stopped", "part", p.name)
 	}
 	l.parts = nil
+	select {
+	case err := <-l.failed:
+		errs = append(errs, err)
+	default:
+	}
 	return errors.Join(errs...)
 }

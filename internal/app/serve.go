@@ -64,7 +64,7 @@ func (a *App) startAPI(ctx context.Context) error {
 	}
 	a.life.start("api", server.Run)
 	if err := a.life.ready(ctx, "api", server.Ready()); err != nil {
-		return err
+		return cannotListen(err, "--listen", "listen")
 	}
 	a.info.Address = server.URL()
 	return nil
