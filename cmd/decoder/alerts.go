@@ -45,28 +45,25 @@ func (c *alertsListCmd) Run(ctx context.Context, g *globals, io streams) error {
 	filter := api.AlertFilter{
 		Tab: c.Tab, Severity: c.Severity, Kind: c.Kind, Rerun: c.Rerun, Text: c.Text, Range: api.Range{From: c.From, To: c.To},
 	}
-	var rows [][]string
+	var groups []inbox.Group
 	var counts inbox.Counts
 	err = eachAlert(ctx, client, filter, c.Limit, &counts, func(a inbox.Group) error {
-		if c.JSON {
-			return printJSON(io.out, a)
-		}
-		rows = append(rows, []string{
-			ref(a.Group), a.Severity, number(int64(a.Score)), string(a.State), number(a.Count), local(a.Last), a.Title,
-			endpointName(a.Source), endpointName(a.Destination),
-		})
+		groups = append(groups, a)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if !c.JSON {
-		if err := table(io.out, "ID SEVERITY SCORE STATE COUNT LAST WHAT SOURCE DESTINATION", rows); err != nil {
-			return err
+	err = list(io.out, c.JSON, groups, "ID SEVERITY SCORE STATE COUNT LAST WHAT SOURCE DESTINATION", func(a inbox.Group) []string {
+		return []string{
+			ref(a.Group), a.Severity, number(int64(a.Score)), string(a.State), number(a.Count), local(a.Last), a.Title,
+			endpointName(a.Source), endpointName(a.Destination),
 		}
+	})
+	if err == nil && !c.JSON {
 		fmt.Fprintf(io.err, "%d new, %d escalated, %d archived\n", counts.New, counts.Escalated, counts.Archived)
 	}
-	return nil
+	return err
 }
 
 func endpointName(e inbox.Endpoint) string {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/decodersring/decoder/internal/api/control"
 	"github.com/decodersring/decoder/internal/app"
+	"github.com/decodersring/decoder/internal/config"
 )
 
 // cli is every command and flag.
@@ -50,7 +51,16 @@ func (g *globals) dir() string {
 
 func (g *globals) config() (app.Config, error) {
 	c, _, err := app.LoadConfig(g.ConfigFile, g.dir())
-	return c, err
+	return c, wrongConfig(err)
+}
+
+// wrongConfig makes everything that is wrong with a configuration, be it that
+// its file cannot be read, the caller's mistake.
+func wrongConfig(err error) error {
+	if _, told := errors.AsType[config.Problems](err); err == nil || told {
+		return err
+	}
+	return usageError{err}
 }
 
 // instance reaches the instance on the data folder, or says how to start one.

@@ -19,7 +19,7 @@ type configCheckCmd struct {
 func (c *configCheckCmd) Run(g *globals, io streams) error {
 	_, file, err := app.LoadConfig(orElse(c.File, g.ConfigFile), g.dir())
 	if err != nil {
-		return err
+		return wrongConfig(err)
 	}
 	if file == "" {
 		fmt.Fprintln(io.out, "there is no configuration file, and none is needed: the defaults hold")

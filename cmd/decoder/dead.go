@@ -45,6 +45,9 @@ type deadListCmd struct {
 }
 
 func (c *deadListCmd) Run(ctx context.Context, g *globals, io streams) error {
+	if c.Limit == 0 {
+		return usagef("--limit is 1 to 1000")
+	}
 	client, err := g.instance(ctx)
 	if err != nil {
 		return err
@@ -54,28 +57,19 @@ func (c *deadListCmd) Run(ctx context.Context, g *globals, io streams) error {
 	if err != nil {
 		return asUsage(err)
 	}
-	var rows [][]string
-	for _, d := range l.Letters {
-		if c.JSON {
-			if err := printJSON(io.out, d); err != nil {
-				return err
-			}
-			continue
+	letter := func(d api.DeadLetter) []string {
+		return []string{placeOf(d), d.Client, d.Code, number(d.Attempts), d.State, local(d.Last), firstLine(d.Error)}
+	}
+	if !c.JSON && len(l.Letters) > 0 {
+		err := list(io.out, false, l.Groups, "STAGE ERROR COUNT FIRST LAST", func(g api.DeadLetterGroup) []string {
+			return []string{g.Client, g.Code, number(g.Count), local(g.First), local(g.Last)}
+		})
+		if err != nil {
+			return err
 		}
-		rows = append(rows, []string{placeOf(d), d.Client, d.Code, number(d.Attempts), d.State, local(d.Last), firstLine(d.Error)})
+		fmt.Fprintln(io.out)
 	}
-	if c.JSON {
-		return nil
-	}
-	var groups [][]string
-	for _, grp := range l.Groups {
-		groups = append(groups, []string{grp.Client, grp.Code, number(grp.Count), local(grp.First), local(grp.Last)})
-	}
-	if err := table(io.out, "STAGE ERROR COUNT FIRST LAST", groups); err != nil {
-		return err
-	}
-	fmt.Fprintln(io.out)
-	return table(io.out, "PLACE STAGE ERROR ATTEMPTS STATE LAST WHAT", rows)
+	return list(io.out, c.JSON, l.Letters, "PLACE STAGE ERROR ATTEMPTS STATE LAST WHAT", letter)
 }
 
 func placeOf(d api.DeadLetter) string { return dead.Place(d.Position).String() }

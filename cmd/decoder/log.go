@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/decodersring/decoder/internal/api"
 	"github.com/decodersring/decoder/internal/app"
@@ -19,15 +20,29 @@ type logCmd struct {
 	Dump   logDumpCmd   `cmd:"" help:"Print the records of a partition from the files."`
 }
 
+// logDir is the folder of an embedded log that no instance works on. Instead
+// says what to do when one does.
+func logDir(g *globals, instead string) (string, error) {
+	if app.Running(g.dir()) {
+		return "", fmt.Errorf("an instance runs on %s; %s", g.dir(), instead)
+	}
+	dir := app.LogDir(g.dir())
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("there is no log in %s: no instance with an embedded log has run on that data folder", g.dir())
+	}
+	return dir, nil
+}
+
 type logVerifyCmd struct {
 	JSON bool `help:"The report as one object."`
 }
 
 func (c *logVerifyCmd) Run(ctx context.Context, g *globals, io streams) error {
-	if app.Running(g.dir()) {
-		return fmt.Errorf("an instance runs on %s; stop it first: what is being written cannot be verified", g.dir())
+	dir, err := logDir(g, "stop it first: what is being written cannot be verified")
+	if err != nil {
+		return err
 	}
-	r, err := broker.Verify(ctx, app.LogDir(g.dir()))
+	r, err := broker.Verify(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -53,10 +68,11 @@ type logRepairCmd struct {
 }
 
 func (c *logRepairCmd) Run(ctx context.Context, g *globals, io streams) error {
-	if app.Running(g.dir()) {
-		return fmt.Errorf("an instance runs on %s; stop it first", g.dir())
+	dir, err := logDir(g, "stop it first")
+	if err != nil {
+		return err
 	}
-	lost, err := broker.Repair(ctx, app.LogDir(g.dir()))
+	lost, err := broker.Repair(ctx, dir)
 	if c.JSON {
 		return errors.Join(printJSON(io.out, append([]broker.Lost{}, lost...)), err)
 	}
@@ -76,12 +92,13 @@ type logDumpCmd struct {
 }
 
 func (c *logDumpCmd) Run(ctx context.Context, g *globals, io streams) error {
-	if app.Running(g.dir()) {
-		return fmt.Errorf("an instance runs on %s; use: decoder tail %s", g.dir(), c.Topic)
+	dir, err := logDir(g, "use: decoder tail "+c.Topic)
+	if err != nil {
+		return err
 	}
 	n := 0
 	var failed error
-	err := broker.Dump(ctx, app.LogDir(g.dir()), c.Topic, c.Partition, c.From, func(r broker.Record) bool {
+	err = broker.Dump(ctx, dir, c.Topic, c.Partition, c.From, func(r broker.Record) bool {
 		out := api.Record{Topic: c.Topic, Partition: c.Partition, Offset: r.Offset, Time: r.Time, Key: r.Key, Value: r.Value}
 		for _, h := range r.Headers {
 			out.Headers = append(out.Headers, api.Header{Key: h.Key, Value: h.Value})

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -49,12 +48,16 @@ func (c *mailCheckCmd) Run(ctx context.Context, g *globals, io streams) error {
 	if err != nil {
 		return err
 	}
-	var failed []error
+	failed := false
+	name := func(path string, err error) {
+		failed = true
+		fmt.Fprintf(io.err, "%s: %s\n", clean(path), clean(err.Error()))
+	}
 	for _, f := range c.Files {
-		err := messages(ctx, f, io.in, func(path string, value []byte) error {
+		err := messages(ctx, f, io.in, name, func(path string, value []byte) error {
 			raw, d, _, err := mail.Unwrap(value)
 			if err != nil {
-				failed = append(failed, fmt.Errorf("%s: %w", path, err))
+				name(path, err)
 				return nil
 			}
 			doc := mail.Decode(raw, d, conf.Mail.MailOptions())
@@ -65,11 +68,15 @@ func (c *mailCheckCmd) Run(ctx context.Context, g *globals, io streams) error {
 			return err
 		}
 	}
-	return errors.Join(failed...)
+	if failed {
+		return errNamed
+	}
+	return nil
 }
 
-// messages calls f with each file of a path.
-func messages(ctx context.Context, path string, in io.Reader, f func(string, []byte) error) error {
+// messages calls f with each file of a path, and unread with what cannot be
+// read; the rest goes on.
+func messages(ctx context.Context, path string, in io.Reader, unread func(string, error), f func(string, []byte) error) error {
 	if path == "-" {
 		b, err := io.ReadAll(in)
 		if err != nil {
@@ -77,16 +84,26 @@ func messages(ctx context.Context, path string, in io.Reader, f func(string, []b
 		}
 		return f("-", b)
 	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // WalkDir does not follow
+	}
 	return filepath.WalkDir(path, func(p string, d os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil || !d.Type().IsRegular() {
-			return err
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			unread(p, err)
+			return nil
+		case !d.Type().IsRegular():
+			if p == path && !d.IsDir() {
+				unread(p, errors.New("not a regular file"))
+			}
+			return nil
 		}
 		b, err := os.ReadFile(p)
 		if err != nil {
-			return fmt.Errorf("reading message: %w", err)
+			unread(p, err)
+			return nil
 		}
 		if p != path && !mail.IsMessage(b) {
 			return nil
@@ -97,7 +114,7 @@ func messages(ctx context.Context, path string, in io.Reader, f func(string, []b
 
 func (r mailResult) print(w io.Writer, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(r)
+		return printJSON(w, r)
 	}
 	fmt.Fprintf(w, "%s: %s, score %d\n  from %q, subject %q\n", r.File, r.Verdict.Result, r.Verdict.Score, r.From, r.Subject)
 	for _, k := range r.Verdict.Checks {

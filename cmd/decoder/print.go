@@ -42,6 +42,23 @@ func table(w io.Writer, head string, rows [][]string) error {
 	return tw.Flush()
 }
 
+// list prints items: one JSON object a line, or in columns.
+func list[T any](w io.Writer, asJSON bool, items []T, head string, row func(T) []string) error {
+	if !asJSON {
+		rows := make([][]string, len(items))
+		for i, item := range items {
+			rows[i] = row(item)
+		}
+		return table(w, head, rows)
+	}
+	for _, item := range items {
+		if err := printJSON(w, item); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)

@@ -61,20 +61,9 @@ func (c *rerunCmd) list(ctx context.Context, client *control.Client, io streams)
 	if err != nil {
 		return err
 	}
-	var rows [][]string
-	for _, r := range all {
-		if c.JSON {
-			if err := printJSON(io.out, r); err != nil {
-				return err
-			}
-			continue
-		}
-		rows = append(rows, []string{r.ID, r.Stage, r.State, number(r.Done), number(r.Total), local(r.Started), clean(r.Note)})
-	}
-	if c.JSON {
-		return nil
-	}
-	return table(io.out, "ID STAGE STATE DONE OF STARTED NOTE", rows)
+	return list(io.out, c.JSON, all, "ID STAGE STATE DONE OF STARTED NOTE", func(r api.Rerun) []string {
+		return []string{r.ID, r.Stage, r.State, number(r.Done), number(r.Total), local(r.Started), r.Note}
+	})
 }
 
 // watch shows how far a rerun has come until it has ended. An interrupt leaves

@@ -46,9 +46,12 @@ type rulesListCmd struct {
 	Text     string `arg:"" optional:"" help:"Part of the message, or a signature id."`
 	Enabled  bool   `help:"Only enabled ones." xor:"state"`
 	Disabled bool   `help:"Only disabled ones." xor:"state"`
-	Limit    int    `help:"At most so many." default:"100"`
+	Limit    int    `help:"At most so many, 0 for all." default:"100"`
 	JSON     bool   `help:"One rule a line."`
 }
+
+// allRules is the largest limit the API takes, twice as much as anybody has.
+const allRules = 100_000
 
 func (c *rulesListCmd) Run(ctx context.Context, g *globals, io streams) error {
 	client, err := g.instance(ctx)
@@ -57,6 +60,9 @@ func (c *rulesListCmd) Run(ctx context.Context, g *globals, io streams) error {
 	}
 	defer client.Close()
 	f := api.RuleFilter{Text: c.Text, Limit: c.Limit}
+	if c.Limit == 0 {
+		f.Limit = allRules
+	}
 	if c.Enabled {
 		f.Enabled = "yes"
 	} else if c.Disabled {
@@ -66,31 +72,22 @@ func (c *rulesListCmd) Run(ctx context.Context, g *globals, io streams) error {
 	if err != nil {
 		return asUsage(err)
 	}
-	var rows [][]string
-	for _, r := range l.Rules {
-		if c.JSON {
-			if err := printJSON(io.out, r); err != nil {
-				return err
-			}
-			continue
-		}
+	err = list(io.out, c.JSON, l.Rules, "RULE STATE SEVERITY CLASS MESSAGE", func(r api.Rule) []string {
 		state := "enabled"
 		if !r.Enabled {
 			state = "disabled"
 		}
-		rows = append(rows, []string{r.ID, state, r.Severity, r.Class, r.Message})
-	}
-	if !c.JSON {
-		if err := table(io.out, "RULE STATE SEVERITY CLASS MESSAGE", rows); err != nil {
-			return err
-		}
+		return []string{r.ID, state, r.Severity, r.Class, r.Message}
+	})
+	if err != nil {
+		return err
 	}
 	fmt.Fprintf(io.err, "%d of %d that match; %d enabled, %d loaded by the sensor, %d refused\n", len(l.Rules), l.Total, l.Enabled, l.Loaded, l.Failed)
 	return nil
 }
 
 type rulesChangeCmd struct {
-	Rules []string `arg:"" name:"rule" help:"Signature ids, or patterns as suricata-update takes them (re:…, group:…)."`
+	Rules []string `arg:"" name:"rule" help:"Signature ids. Patterns belong into enable.conf and disable.conf of the rules' folder."`
 	JSON  bool     `help:"The result as one object."`
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/decodersring/decoder/internal/api"
@@ -23,6 +24,9 @@ type searchCmd struct {
 func (c *searchCmd) Run(ctx context.Context, g *globals, io streams) (err error) {
 	if c.Limit < 0 {
 		return usagef("--limit is 0 (all) or more")
+	}
+	if _, err := os.Stat(g.dir()); errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("there is no data folder %s, so nothing to search; decoder up and decoder replay make one", g.dir())
 	}
 	client, stop, err := g.instanceOr(ctx, app.SearchParts, io)
 	if err != nil {
@@ -57,5 +61,5 @@ func queryError(query string, err error) error {
 		}
 		return err
 	}
-	return usagef("%s\n  %s\n  %s^", e.Message, query, strings.Repeat(" ", max(e.Column-1, 0)))
+	return usagef("%s\n  %s\n  %s^", e.Message, clean(query), strings.Repeat(" ", max(e.Column-1, 0)))
 }

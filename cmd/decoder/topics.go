@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/decodersring/decoder/internal/api"
+	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/config"
 )
 
@@ -31,20 +32,9 @@ func (c *topicsListCmd) Run(ctx context.Context, g *globals, io streams) error {
 	if err != nil {
 		return err
 	}
-	var rows [][]string
-	for _, t := range topics {
-		if c.JSON {
-			if err := printJSON(io.out, t); err != nil {
-				return err
-			}
-			continue
-		}
-		rows = append(rows, []string{t.Name, number(len(t.Partitions)), number(t.Records), bytesOf(t.Bytes), retention(t.Retention)})
-	}
-	if c.JSON {
-		return nil
-	}
-	return table(io.out, "TOPIC PARTITIONS RECORDS BYTES RETENTION", rows)
+	return list(io.out, c.JSON, topics, "TOPIC PARTITIONS RECORDS BYTES RETENTION", func(t bus.TopicInfo) []string {
+		return []string{t.Name, number(len(t.Partitions)), number(t.Records), bytesOf(t.Bytes), retention(t.Retention)}
+	})
 }
 
 // bytesOf shows a number of bytes that may be unknown.
@@ -69,11 +59,13 @@ func (c *topicsDescribeCmd) Run(ctx context.Context, g *globals, io streams) err
 	if err != nil {
 		return err
 	}
+	missing := slices.Clone(c.Topics)
 	var rows [][]string
 	for _, t := range topics {
 		if len(c.Topics) > 0 && !slices.Contains(c.Topics, t.Name) {
 			continue
 		}
+		missing = slices.DeleteFunc(missing, func(name string) bool { return name == t.Name })
 		for _, p := range t.Partitions {
 			rows = append(rows, []string{
 				t.Name, number(p.Partition), number(p.First), number(p.Next), bytesOf(p.Bytes),
@@ -81,10 +73,15 @@ func (c *topicsDescribeCmd) Run(ctx context.Context, g *globals, io streams) err
 			})
 		}
 	}
-	if len(rows) == 0 {
-		return fmt.Errorf("the log has no topic %s; decoder topics lists them", strings.Join(c.Topics, ", "))
+	if len(rows) > 0 {
+		if err := table(io.out, "TOPIC PARTITION FIRST NEXT BYTES LEADER IN-SYNC RETENTION", rows); err != nil {
+			return err
+		}
 	}
-	return table(io.out, "TOPIC PARTITION FIRST NEXT BYTES LEADER IN-SYNC RETENTION", rows)
+	if len(missing) > 0 {
+		return fmt.Errorf("the log has no topic %s; decoder topics lists them", strings.Join(missing, ", "))
+	}
+	return nil
 }
 
 func retention(d time.Duration) string {
@@ -108,28 +105,19 @@ func (c *groupsCmd) Run(ctx context.Context, g *globals, io streams) error {
 	if err != nil {
 		return err
 	}
-	var rows [][]string
-	for _, grp := range groups {
-		if c.JSON {
-			if err := printJSON(io.out, grp); err != nil {
-				return err
-			}
-			continue
-		}
-		rows = append(rows, []string{grp.Name, grp.State, number(len(grp.Members)), number(grp.Lag), age(time.Duration(grp.LagSeconds * float64(time.Second)))})
-	}
-	if c.JSON {
-		return nil
-	}
-	return table(io.out, "GROUP STATE MEMBERS LAG BEHIND", rows)
+	return list(io.out, c.JSON, groups, "GROUP STATE MEMBERS LAG BEHIND", func(g bus.GroupInfo) []string {
+		behind := time.Duration(g.LagSeconds * float64(time.Second))
+		return []string{g.Name, g.State, number(len(g.Members)), number(g.Lag), age(behind)}
+	})
 }
 
 type tailCmd struct {
-	Topic  string `arg:"" help:"The topic."`
-	From   string `help:"first, -N for the last N of each partition, or a time: RFC 3339, a date, or an age." default:"-10"`
-	Limit  int    `help:"At most so many records, 0 for all." default:"0"`
-	Follow bool   `short:"f" help:"Go on at the end of the log until interrupted."`
-	JSON   bool   `help:"One record a line, with partition, offset, key and headers."`
+	Topic     string `arg:"" help:"The topic."`
+	From      string `help:"begin, end (or next: behind the last), an offset, --from=-N for the last N of each partition, or a time: RFC 3339, a date, or an age." default:"-10" placeholder:"WHERE"`
+	Partition string `short:"p" help:"Only this partition." placeholder:"N"`
+	Limit     int    `help:"At most so many records, 0 for all." default:"0"`
+	Follow    bool   `short:"f" help:"Go on at the end of the log until interrupted."`
+	JSON      bool   `help:"One record a line, with partition, offset, key and headers."`
 }
 
 func (c *tailCmd) Run(ctx context.Context, g *globals, io streams) error {
@@ -138,10 +126,10 @@ func (c *tailCmd) Run(ctx context.Context, g *globals, io streams) error {
 		return err
 	}
 	defer client.Close()
-	ask := api.Tail{Topic: c.Topic, From: c.From, Limit: c.Limit, Follow: c.Follow}
+	ask := api.Tail{Topic: c.Topic, From: c.From, Partition: c.Partition, Limit: c.Limit, Follow: c.Follow}
 	if n, is := strings.CutPrefix(c.From, "-"); is {
 		if ask.Last, err = strconv.ParseInt(n, 10, 64); err != nil || ask.Last < 1 {
-			return usagef("--from %s: want first, -N, or a time", c.From)
+			return usagef("--from %s: want begin, end, an offset, -N or a time", c.From)
 		}
 		ask.From = ""
 	}

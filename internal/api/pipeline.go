@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"errors"
+	"maps"
+	"strconv"
 	"time"
 
 	"github.com/decodersring/decoder/internal/bus"
@@ -48,26 +50,19 @@ func (s *Server) tail(ctx context.Context, _ call, in Tail, emit func(Record) er
 		return NotFound("topic", in.Topic)
 	}
 	t := tailing{limit: in.Limit, emit: emit}
-	if in.From != "" {
-		return s.tailFrom(ctx, in, &t)
-	}
 	if in.Last == 0 && !in.Follow {
 		in.Last = defaultTail
+	}
+	if in.From != "" || in.Partition != "" {
+		return s.tailFrom(ctx, in, &t)
 	}
 	err = s.deps.Log.Tail(ctx, in.Topic, in.Last, in.Follow, t.take)
 	return errors.Join(t.err, err)
 }
 
-// tailFrom reads what there is from a time on, then follows from there.
+// tailFrom reads what there is from a place on, then follows from there.
 func (s *Server) tailFrom(ctx context.Context, in Tail, t *tailing) error {
-	from := time.Time{}
-	if in.From != "first" {
-		var err error
-		if from, err = ParseTime(in.From, time.Now()); err != nil {
-			return BadRequest("from: %v", err)
-		}
-	}
-	spans, err := s.deps.Log.After(ctx, in.Topic, from)
+	spans, err := s.beginning(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -75,18 +70,65 @@ func (s *Server) tailFrom(ctx context.Context, in Tail, t *tailing) error {
 		if err := s.deps.Log.Scan(ctx, in.Topic, spans, t.take); err != nil || t.done || !in.Follow {
 			return errors.Join(t.err, err)
 		}
-		if spans, err = s.grown(ctx, in.Topic, spans); err != nil {
+		if spans, err = s.grown(ctx, in, spans); err != nil {
 			return err
 		}
 	}
 }
 
+// beginning is what a topic's partitions hold from where a tail begins.
+func (s *Server) beginning(ctx context.Context, in Tail) (map[int32]bus.Span, error) {
+	from := time.Time{}
+	begin := func(b bus.Span) int64 { return b.From } // first, begin, and a time
+	offset, err := strconv.ParseInt(in.From, 10, 64)
+	switch {
+	case in.From == "":
+		begin = func(b bus.Span) int64 { return b.To - in.Last }
+	case in.From == "begin", in.From == "first":
+	case in.From == "end", in.From == "next":
+		begin = func(b bus.Span) int64 { return b.To }
+	case err == nil:
+		begin = func(bus.Span) int64 { return offset }
+	default:
+		if from, err = ParseTime(in.From, time.Now()); err != nil {
+			return nil, BadRequest("from: want begin, end, an offset or a time: %v", err)
+		}
+	}
+	spans, err := s.deps.Log.After(ctx, in.Topic, from)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.choose(spans); err != nil {
+		return nil, err
+	}
+	for p, b := range spans {
+		spans[p] = bus.Span{From: min(max(begin(b), b.From), b.To), To: b.To}
+	}
+	return spans, nil
+}
+
+// choose leaves the partition that was asked for.
+func (in Tail) choose(spans map[int32]bus.Span) error {
+	if in.Partition == "" {
+		return nil
+	}
+	only, err := strconv.ParseInt(in.Partition, 10, 32)
+	if _, there := spans[int32(only)]; err != nil || !there {
+		return BadRequest("topic %s has no partition %q, but %d of them, from 0", in.Topic, in.Partition, len(spans))
+	}
+	maps.DeleteFunc(spans, func(p int32, _ bus.Span) bool { return p != int32(only) })
+	return nil
+}
+
 // grown waits until the topic has records behind the spans and returns those.
-func (s *Server) grown(ctx context.Context, topic string, read map[int32]bus.Span) (map[int32]bus.Span, error) {
+func (s *Server) grown(ctx context.Context, in Tail, read map[int32]bus.Span) (map[int32]bus.Span, error) {
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		bounds, err := s.deps.Log.Bounds(ctx, topic)
+		bounds, err := s.deps.Log.Bounds(ctx, in.Topic)
+		if err == nil {
+			err = in.choose(bounds)
+		}
 		if err != nil {
 			return nil, err
 		}

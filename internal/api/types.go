@@ -188,11 +188,12 @@ type List[T any] struct {
 
 // Tail asks for the records of a topic.
 type Tail struct {
-	Topic  string `json:"-" path:"topic"`
-	Last   int64  `json:"last,omitempty" doc:"begin with the last N records of each partition, 10 when no beginning is given"`
-	From   string `json:"from,omitempty" doc:"begin at this time: RFC 3339, a date, or an age; first is the first record there is"`
-	Limit  int    `json:"limit,omitempty" doc:"0 is no limit"`
-	Follow bool   `json:"follow,omitempty" doc:"go on at the end of the log"`
+	Topic     string `json:"-" path:"topic"`
+	Last      int64  `json:"last,omitempty" doc:"begin with the last N records of each partition, 10 when no beginning is given"`
+	From      string `json:"from,omitempty" doc:"begin here instead: begin (the first record there is), end or next (behind the last), an offset, or a time: RFC 3339, a date, or an age"`
+	Partition string `json:"partition,omitempty" doc:"of this partition alone"`
+	Limit     int    `json:"limit,omitempty" doc:"0 is no limit"`
+	Follow    bool   `json:"follow,omitempty" doc:"go on at the end of the log"`
 }
 
 // Record is a record of the log. Key and value are text where they are valid
@@ -322,7 +323,7 @@ type Rule struct {
 // RuleChange enables or disables rules.
 type RuleChange struct {
 	Enable bool     `json:"enable"`
-	Rules  []string `json:"rules" doc:"signature ids, or patterns as suricata-update takes them (re:…, group:…)"`
+	Rules  []string `json:"rules" doc:"signature ids"`
 }
 
 // RuleUpdate says what an update of the rules did.

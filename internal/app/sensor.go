@@ -228,8 +228,8 @@ func (r ruleSet) Change(ctx context.Context, c api.RuleChange) (api.RuleUpdate, 
 		change = r.Enable
 	}
 	if err := change(ctx, ids...); err != nil {
-		if _, unknown := errors.AsType[*rules.UnknownRulesError](err); unknown {
-			return api.RuleUpdate{}, api.BadRequest("%v", err)
+		if unknown, ok := errors.AsType[*rules.UnknownRulesError](err); ok {
+			return api.RuleUpdate{}, api.NotFound("rule", unknown.Names())
 		}
 		return api.RuleUpdate{}, err
 	}

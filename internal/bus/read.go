@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/decodersring/decoder/internal/event"
@@ -211,6 +212,9 @@ func (b *Bus) Tail(ctx context.Context, topic string, n int64, follow bool, take
 // no more, gives nil.
 func (b *Bus) At(ctx context.Context, at Partition, offset int64) (*Record, error) {
 	bounds, err := b.Bounds(ctx, at.Topic)
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,16 @@ func matches(r Rule, query string) bool {
 // UnknownRulesError names the signature ids no rule has.
 type UnknownRulesError struct{ IDs []int }
 
-func (e *UnknownRulesError) Error() string { return fmt.Sprintf("no rule has the id %v", e.IDs) }
+func (e *UnknownRulesError) Error() string { return "no rule has the id " + e.Names() }
+
+// Names returns the ids as a list.
+func (e *UnknownRulesError) Names() string {
+	ids := make([]string, len(e.IDs))
+	for i, id := range e.IDs {
+		ids[i] = strconv.Itoa(id)
+	}
+	return strings.Join(ids, ", ")
+}
 
 // Enable switches rules on, now and after every update, and has the engine load
 // them. One the engine does not load is refused, with the reason.

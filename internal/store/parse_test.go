@@ -114,6 +114,7 @@ func TestErrorsPointAtTheColumn(t *testing.T) {
 		`"foo"bar`:        `column 6: expected a space after the closing quote`,
 		"foo(bar)":        `column 4: "(" inside a word: quote the whole to search for it, or put a space before it`,
 		`fld:""`:          `column 5: expected text between the quotes; NOT field:* finds documents without a field`,
+		"ip:10.0.0.0/40":  `column 13: the prefix of a network of 10.0.0.0 has 0 to 32 bits; quote the whole to search for the text`,
 		"a \xff":          `column 3: not valid UTF-8`,
 		strings.Repeat("(", MaxQueryDepth+1) + "a": `column 51: more than 50 levels deep`,
 		strings.Repeat("a ", MaxQueryTerms+1):      `column 2001: more than 1000 terms`,

@@ -36,8 +36,19 @@ func (p *parser) value(field string) (Expr, error) {
 		if n, err := netip.ParsePrefix(pattern[0]); err == nil {
 			return Network{Field: field, Prefix: n.Masked()}, nil
 		}
+		if address, length, ok := badPrefix(pattern[0]); ok {
+			return nil, p.errorAt(valueAt+len(pattern[0])-len(length), "the prefix of a network of %s has 0 to %d bits; quote the whole to search for the text", address, address.BitLen())
+		}
 	}
 	return Match{Field: field, Pattern: pattern}, nil
+}
+
+// badPrefix tells a network whose prefix is too long from other text with a
+// slash in it.
+func badPrefix(text string) (a netip.Addr, length string, ok bool) {
+	address, length, _ := strings.Cut(text, "/")
+	a, err := netip.ParseAddr(address)
+	return a, length, err == nil && length != "" && strings.Trim(length, "0123456789") == ""
 }
 
 func (p *parser) operator() string {

@@ -2081,6 +2081,7 @@ export interface paths {
                 query?: {
                     last?: number;
                     from?: string;
+                    partition?: string;
                     limit?: number;
                     follow?: boolean;
                 };
@@ -2667,7 +2668,7 @@ export interface components {
         };
         RuleChange: {
             enable: boolean;
-            /** @description signature ids, or patterns as suricata-update takes them (re:…, group:…) */
+            /** @description signature ids */
             rules: string[];
         };
         RuleList: {

@@ -55,6 +55,41 @@ func TestTail(t *testing.T) {
 	if l := got(api.Tail{From: "1h"}); len(l) != 20 {
 		t.Errorf("of the last hour: %q", l)
 	}
+	at, err := b.Bounds(t.Context(), bus.TopicJSON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	partition := "" // that all have come to
+	for p, s := range at {
+		if s.To > 0 {
+			partition = fmt.Sprint(p)
+		}
+	}
+	for _, c := range []struct {
+		in          api.Tail
+		want, first int
+	}{
+		{api.Tail{From: "begin"}, 20, 0},
+		{api.Tail{From: "15"}, 5, 15},
+		{api.Tail{From: "0", Limit: 1}, 1, 0},
+		{api.Tail{From: "99"}, 0, 0},
+		{api.Tail{From: "end"}, 0, 0},
+		{api.Tail{From: "next"}, 0, 0},
+		{api.Tail{Partition: partition}, 10, 10},
+		{api.Tail{Partition: partition, From: "18"}, 2, 18},
+		{api.Tail{Partition: partition, Last: 1}, 1, 19},
+	} {
+		l := got(c.in)
+		if len(l) != c.want || len(l) > 0 && l[0] != fmt.Sprint("line ", c.first) {
+			t.Errorf("%+v gives %q, want %d from line %d", c.in, l, c.want, c.first)
+		}
+	}
+	for _, in := range []api.Tail{{From: "soon"}, {Partition: "99"}, {Partition: "x"}, {From: "begin", Partition: "-1"}} {
+		in.Topic = bus.TopicJSON
+		if e, ok := errors.AsType[*api.Error](c.Tail(t.Context(), in, nil)); !ok || e.Code != "bad_request" {
+			t.Errorf("%+v: %v, want a bad request", in, e)
+		}
+	}
 	for _, in := range []api.Tail{{Follow: true, Last: 2, Limit: 4}, {Follow: true, From: "first", Limit: 24}} {
 		done := make(chan []string, 1)
 		started := make(chan struct{}, 1)
