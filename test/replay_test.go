@@ -1,6 +1,9 @@
 package test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -108,13 +111,23 @@ func TestUnreadableCapturesAreNamedAndTheRestGoesOn(t *testing.T) {
 	bad := writeFile(t, dir, "bad.pcap", "this is no capture")
 	missing := filepath.Join(dir, "missing.pcap")
 	torn := writeFile(t, dir, "torn.pcap", string(pingCapture(3)[:24+16+10]))
-	r := decoder(t, data, "replay", "--wait", "--json", "--rules", rules, bad, missing, good, torn)
+	radio := pingCapture(3)
+	radio[20] = 127 // LINKTYPE_IEEE802_11_RADIOTAP
+	foreign := writeFile(t, dir, "radio.pcap", string(radio))
+	empty := filepath.Join(dir, "empty")
+	if err := os.Mkdir(empty, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r := decoder(t, data, "replay", "--wait", "--json", "--rules", rules, foreign, bad, missing, good, torn, empty)
 	if r.code != 1 {
 		t.Errorf("exit code %d, want 1", r.code)
 	}
-	for _, name := range []string{bad, missing, torn} {
-		if !strings.Contains(r.stderr, name) {
-			t.Errorf("%s is not named in\n%s", name, r.stderr)
+	for name, why := range map[string]string{
+		bad: "not a capture", missing: "no such file", torn: "truncated after 0 packets",
+		foreign: "does not read link type 127", empty: "no capture found",
+	} {
+		if !strings.Contains(r.stderr, name+": "+why) && !strings.Contains(r.stderr, name+": Suricata "+why) {
+			t.Errorf("%s is not named with %q in\n%s", name, why, r.stderr)
 		}
 	}
 	found := false
@@ -131,6 +144,70 @@ func TestUnreadableCapturesAreNamedAndTheRestGoesOn(t *testing.T) {
 	}
 	if n := count(t, data, "event.dataset:decoder.alert"); n != 3 {
 		t.Errorf("%d alerts are searchable, want 3", n)
+	}
+}
+
+// TestCopiesOfACaptureAreCountedOnce replays a capture, a copy of it and a
+// packed one, in one job and again each by itself.
+func TestCopiesOfACaptureAreCountedOnce(t *testing.T) {
+	need(t, "suricata")
+	dir, data := t.TempDir(), t.TempDir()
+	rules := writeFile(t, dir, "own.rules", `alert icmp any any -> any any (msg:"echo"; itype:8; sid:1000001; rev:1;)`+"\n")
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write(pingCapture(5)); err != nil || z.Close() != nil {
+		t.Fatal(err)
+	}
+	all := []string{
+		writeFile(t, dir, "packed.pcap.gz", packed.String()),
+		writeFile(t, dir, "plain.pcap", string(pingCapture(5))),
+		writeFile(t, dir, "copy.pcap", string(pingCapture(5))),
+	}
+	up(t, data, "--no-capture")
+	check := func(files ...string) {
+		t.Helper()
+		got := lines[capture](t, must(t, data, append([]string{"replay", "--wait", "--json", "--rules", rules}, files...)...))
+		if len(got) != len(files) {
+			t.Errorf("%d captures are reported, %d were replayed", len(got), len(files))
+		}
+		for i, c := range got {
+			if c.Capture != filepath.Base(files[i]) || c.Packets != 5 || c.Alerts["1000001"] != 5 || !maps.Equal(c.Events, got[0].Events) {
+				t.Errorf("%s: %+v", files[i], c)
+			}
+		}
+		var events uint64
+		for _, n := range got[0].Events {
+			events += n
+		}
+		if n := count(t, data, "event.module:suricata"); n != events {
+			t.Errorf("%d events are searchable, want %d", n, events)
+		}
+		if n := count(t, data, "event.dataset:decoder.alert"); n != 5 {
+			t.Errorf("%d alerts are searchable, want 5", n)
+		}
+	}
+	check(all...)
+	for _, f := range all {
+		check(f)
+	}
+	check(all[1], all[1])
+}
+
+func TestRefusedRulesAreNamed(t *testing.T) {
+	need(t, "suricata")
+	dir, data := t.TempDir(), t.TempDir()
+	rules := writeFile(t, dir, "own.rules", `alert icmp any any -> any any (msg:"echo"; itype:8; sid:1000001; rev:1;)
+alert icmp any any -> any any (msg:"misspelt"; contents:"x"; sid:1000002; rev:1;)
+`)
+	ping := writeFile(t, dir, "ping.pcap", string(pingCapture(2)))
+	for range 2 { // the second time the capture is known, and no engine asked
+		r := decoder(t, data, "replay", "--wait", "--json", "--rules", rules, ping)
+		if r.code != 1 || !strings.Contains(r.stderr, "1 of 2 rules refused") || !strings.Contains(r.stderr, "own.rules:2: unknown rule keyword 'contents'") {
+			t.Errorf("exit code %d, want 1 and the rule named in\n%s", r.code, r.stderr)
+		}
+		if got := lines[capture](t, r.out); len(got) != 1 || got[0].Alerts["1000001"] != 2 {
+			t.Errorf("the other rule's alerts: %+v", got)
+		}
 	}
 }
 

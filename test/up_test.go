@@ -173,6 +173,7 @@ func TestCommandsWithoutAnInstanceSayHowToStartOne(t *testing.T) {
 func TestWrongUsageAndConfigurationExitWithTwo(t *testing.T) {
 	data := t.TempDir()
 	wrong := writeFile(t, data, "wrong.yml", "sensr: {}\nlisten: nowhere\n")
+	missing := filepath.Join(data, "missing")
 	for _, c := range []struct {
 		args []string
 		want string
@@ -183,10 +184,72 @@ func TestWrongUsageAndConfigurationExitWithTwo(t *testing.T) {
 		{[]string{"config", "check", wrong}, "wrong.yml:2:9: listen:"},
 		{[]string{"up", "--config", wrong}, "wrong.yml:1:1"},
 		{[]string{"replay"}, "captures"},
+		{[]string{"replay", "--rules", missing, wrong}, missing},
+		{[]string{"replay", "--rules", data, wrong}, "not a regular file"},
+		{[]string{"config", "check", missing}, missing},
+		{[]string{"search", "--config", missing, "x"}, missing},
+		{[]string{"search", "--json", "--count", "x"}, "--json and --count"},
+		{[]string{"search", "--from", "yesterday", "x"}, "yesterday"},
+		{[]string{"search", "source.ip:10.0.0.0/40"}, "    ^"},
+		{[]string{"alerts", "show"}, "<id>"},
+		{[]string{"dead", "show", "here"}, "dead_<client>/<partition>/<offset>"},
+		{[]string{"doctor", "--observe", "long"}, "long"},
 	} {
 		r := decoder(t, data, c.args...)
-		if r.code != 2 || !strings.Contains(r.stderr, c.want) {
-			t.Errorf("decoder %s: exit code %d, want 2 and %q in\n%s", strings.Join(c.args, " "), r.code, c.want, r.stderr)
+		if r.code != 2 || !strings.Contains(r.stderr, c.want) || r.out != "" {
+			t.Errorf("decoder %s: exit code %d, want 2, nothing on standard output and %q in\n%s%s", strings.Join(c.args, " "), r.code, c.want, r.stderr, r.out)
+		}
+	}
+}
+
+// TestWhatIsNotThereIsNamed asks an instance, and a folder without one, for
+// what they do not have.
+func TestWhatIsNotThereIsNamed(t *testing.T) {
+	data, none := t.TempDir(), filepath.Join(t.TempDir(), "none")
+	up(t, data, "--no-capture")
+	for _, c := range []struct {
+		data string
+		args []string
+		want string
+	}{
+		{data, []string{"tail", "nope"}, `no topic "nope"`},
+		{data, []string{"topics", "describe", "events", "nope"}, "no topic nope"},
+		{data, []string{"alerts", "show", "nosuch"}, "nosuch"},
+		{data, []string{"dead", "show", "dead_nope/0/0"}, "dead_nope/0/0"},
+		{data, []string{"replay", "--job", "nope"}, "nope"},
+		{data, []string{"rerun", "--show", "nope"}, "nope"},
+		{data, []string{"rules", "disable", "99999999"}, "99999999"},
+		{data, []string{"log", "dump", "events"}, "decoder tail events"},
+		{none, []string{"search", "--count", "x"}, "no data folder " + none},
+		{none, []string{"log", "verify"}, "no log in " + none},
+		{none, []string{"mail", "check", none}, "no such file"},
+	} {
+		r := decoder(t, c.data, c.args...)
+		if r.code != 1 || !strings.Contains(r.stderr, c.want) || strings.Count(r.stderr, c.want) > 1 {
+			t.Errorf("decoder %s: exit code %d, want 1 and %q once in\n%s", strings.Join(c.args, " "), r.code, c.want, r.stderr)
+		}
+	}
+	if _, err := os.Stat(none); err == nil {
+		t.Error("a command that only reads has made a data folder")
+	}
+}
+
+func TestTailBeginsAnywhere(t *testing.T) {
+	need(t, "kcat")
+	data := t.TempDir()
+	up(t, data, "--no-capture")
+	kcat(t, data, "a\nb\nc\n", "-P", "-t", "json_ingest", "-p", "3")
+	for _, c := range []struct{ args, want string }{
+		{"", "a\nb\nc\n"}, {"--from=-2", "b\nc\n"}, {"--from begin --limit 1", "a\n"}, {"--from 1 --partition 3", "b\nc\n"},
+		{"--from end", ""}, {"--from next -p 3", ""}, {"-p 2", ""}, {"--from 1h", "a\nb\nc\n"},
+	} {
+		if got := must(t, data, append([]string{"tail", "json_ingest"}, strings.Fields(c.args)...)...); got != c.want {
+			t.Errorf("tail %s gives %q, want %q", c.args, got, c.want)
+		}
+	}
+	for _, args := range []string{"--from soon", "--from=-x", "-p 77"} {
+		if r := decoder(t, data, append([]string{"tail", "json_ingest"}, strings.Fields(args)...)...); r.code != 2 {
+			t.Errorf("tail %s: exit code %d, want 2: %s", args, r.code, r.stderr)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/decodersring/decoder/internal/api/control"
 	"github.com/decodersring/decoder/internal/app"
@@ -69,7 +70,15 @@ func (g *globals) instance(ctx context.Context) (*control.Client, error) {
 	if errors.Is(err, control.ErrNoInstance) {
 		return nil, fmt.Errorf("no instance runs on %s; start one with: decoder up --data %s", g.dir(), g.dir())
 	}
-	return c, err
+	return c, unreachable(err)
+}
+
+// unreachable says what to do about an instance of somebody else.
+func unreachable(err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%w; run it as the user the instance runs as, or name a folder of your own with --data", err)
+	}
+	return err
 }
 
 // instanceOr reaches the instance on the data folder, or starts the parts
@@ -80,7 +89,7 @@ func (g *globals) instanceOr(ctx context.Context, parts app.Parts, io streams) (
 		return c, c.Close, nil
 	}
 	if !errors.Is(err, control.ErrNoInstance) {
-		return nil, nil, err
+		return nil, nil, unreachable(err)
 	}
 	conf, err := g.config()
 	if err != nil {

@@ -107,5 +107,8 @@ func (c *logDumpCmd) Run(ctx context.Context, g *globals, io streams) error {
 		n++
 		return failed == nil && (c.Limit == 0 || n < c.Limit)
 	})
-	return errors.Join(err, failed)
+	if err != nil {
+		return fmt.Errorf("dumping %s/%d: %w", c.Topic, c.Partition, err)
+	}
+	return failed
 }

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -45,7 +46,7 @@ func (w *workers) wanted(ctx context.Context, rules suricata.RuleSet) (suricata.
 	c := w.base
 	binary, err := w.find(ctx)
 	if err != nil {
-		return binary, c, "", err
+		return binary, c, "", fmt.Errorf("%w; decoder doctor says how to mend that", err)
 	}
 	c.Rules, c.Major = rules, binary.Major
 	hash, err := c.Hash(binary.Version)
