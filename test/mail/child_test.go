@@ -2,37 +2,24 @@ package mail_test
 
 import (
 	"bufio"
-	"context"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"os/exec"
-	"strconv"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/decodersring/decoder/internal/bus"
-	"github.com/decodersring/decoder/internal/client"
-	"github.com/decodersring/decoder/internal/decode/mail"
-	checks "github.com/decodersring/decoder/internal/hygiene"
-	"github.com/decodersring/decoder/internal/obs"
-	sinkstore "github.com/decodersring/decoder/internal/sink/store"
-	"github.com/decodersring/decoder/internal/source/imap"
-	"github.com/decodersring/decoder/internal/source/milter"
-	"github.com/decodersring/decoder/internal/source/smtp"
-	"github.com/decodersring/decoder/internal/stage/hygiene"
-	"github.com/decodersring/decoder/internal/stage/jsonify"
-	"github.com/decodersring/decoder/internal/store"
-	"github.com/decodersring/decoder/internal/store/vlogs"
+	"github.com/decodersring/decoder/internal/api"
+	"github.com/decodersring/decoder/internal/api/control"
 )
 
-// childConfig is what the process that is killed runs: log, sources, stages
-// and store, as the program composes them.
+// childConfig is the program that is killed.
 type childConfig struct {
 	Dir    string
 	LMTP   int
@@ -41,209 +28,145 @@ type childConfig struct {
 	Pass   string
 }
 
-const childEnv = "DECODER_MAIL_CHILD"
-
-func TestMain(m *testing.M) {
-	if s := os.Getenv(childEnv); s != "" {
-		var c childConfig
-		if err := json.Unmarshal([]byte(s), &c); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(2)
-		}
-		if err := runChild(c); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
-
-type runner interface{ Run(context.Context) error }
-
-// runChild runs until standard input ends, and answers each line "count" with
-// the number of verdicts in the store and of different messages among them.
-func runChild(c childConfig) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	scope := obs.Scope{Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
-	b, err := bus.Open(ctx, bus.Config{Dir: c.Dir + "/log"}, scope)
-	if err != nil {
-		return fmt.Errorf("opening log: %w", err)
-	}
-	defer b.Close()
-	docs, err := vlogs.New(vlogs.Config{Dir: c.Dir + "/store", LiveAge: 100 * 365 * 24 * time.Hour}, scope)
-	if err != nil {
-		return err
-	}
-	parts, err := components(c, b, docs, scope)
-	if err != nil {
-		return err
-	}
-	var wg sync.WaitGroup
-	for _, p := range parts {
-		wg.Go(func() {
-			if err := p.Run(ctx); err != nil && ctx.Err() == nil {
-				fmt.Fprintln(os.Stderr, "component ended:", err)
-				os.Exit(3)
-			}
-		})
-	}
-	fmt.Println("ready")
-	in := bufio.NewScanner(os.Stdin)
-	for in.Scan() {
-		stored, err := docs.Count(ctx, mustParse(`event.dataset:"mail.verdict"`), store.Range{})
-		if err != nil {
-			stored = 0
-		}
-		distinct, err := docs.Facet(ctx, mustParse(`event.dataset:"mail.verdict"`), store.Range{}, "mail.identity", 100_000)
-		if err != nil {
-			distinct = nil
-		}
-		fmt.Println(stored, len(distinct))
-	}
-	cancel()
-	wg.Wait()
-	return nil
-}
-
-func mustParse(s string) *store.Query {
-	q, err := store.Parse(s)
-	if err != nil {
-		panic(err)
-	}
-	return q
-}
-
-func components(c childConfig, b *bus.Bus, docs *vlogs.Store, scope obs.Scope) ([]runner, error) {
-	lists, err := checks.Load("")
-	if err != nil {
-		return nil, err
-	}
-	border := mail.Border{Names: []string{"mx1.example.test"}}
-	engine := checks.New(checks.Config{Own: []string{"example.test"}}, lists, nil, nil)
-	runtime := client.NewRuntime(b, scope)
-	parts := []runner{docs}
-	for _, spec := range []client.Spec{
-		{Name: "jsonify", Inputs: []string{bus.TopicEmail}, Outputs: []string{bus.TopicJsonified}, Stage: jsonify.New(jsonify.Config{Border: border}, scope)},
-		{
-			Name: "hygiene", Inputs: []string{bus.TopicJsonified}, Outputs: []string{bus.TopicEvents, bus.TopicEmailAlert, bus.TopicRecheck},
-			Stage: hygiene.New(engine, checks.Keep{}, scope), Concurrency: hygiene.Concurrency, Window: hygiene.Window,
-		},
-		{Name: "store", Inputs: []string{bus.TopicEvents, bus.TopicEmailAlert}, Sink: sinkstore.New(docs)},
-	} {
-		cl, err := runtime.New(spec)
-		if err != nil {
-			return nil, err
-		}
-		parts = append(parts, cl)
-	}
-	lm, err := smtp.New(smtp.Config{Listen: fmt.Sprintf("lmtp://127.0.0.1:%d", c.LMTP), Hostname: "journal.test"}, b, scope)
-	if err != nil {
-		return nil, err
-	}
-	mi, err := milter.New(milter.Config{Listen: fmt.Sprintf("tcp://127.0.0.1:%d", c.Milter), Hold: true, Wait: 30 * time.Second}, b, scope)
-	if err != nil {
-		return nil, err
-	}
-	parts = append(parts, lm, mi)
+// config is the program's configuration file.
+func (c childConfig) config() string {
+	text := fmt.Sprintf(`mail:
+  own: [example.test]
+  border: {names: [mx1.example.test]}
+  receive: [{listen: "lmtp://127.0.0.1:%d"}]
+  milter: {listen: "tcp://127.0.0.1:%d", hold: true}
+`, c.LMTP, c.Milter)
 	if c.IMAP > 0 {
-		im, err := imap.New(imap.Config{
-			Name: "test", Server: fmt.Sprintf("imap://127.0.0.1:%d", c.IMAP), Insecure: true, User: "bob@example.test",
-			PasswordFile: c.Pass, StateDir: c.Dir + "/imap", Poll: time.Second,
-		}, b, scope)
-		if err != nil {
-			return nil, err
-		}
-		parts = append(parts, im)
+		text += fmt.Sprintf(`  imap: [{name: test, server: "imap://127.0.0.1:%d", insecure: true, user: bob@example.test, password_file: %q, poll: 1s}]
+`, c.IMAP, c.Pass)
 	}
-	return parts, nil
+	return text
 }
 
-// child is a running process of runChild.
+// build makes the program once, unless DECODER_BIN names it.
+var build = sync.OnceValues(func() (string, error) {
+	if bin := os.Getenv("DECODER_BIN"); bin != "" {
+		return bin, nil
+	}
+	dir, err := os.MkdirTemp("", "decoder-bin-")
+	if err != nil {
+		return "", err
+	}
+	bin := filepath.Join(dir, "decoder")
+	if out, err := exec.Command("go", "build", "-o", bin, "../../cmd/decoder").CombinedOutput(); err != nil {
+		return "", errors.New(string(out))
+	}
+	return bin, nil
+})
+
+// child is a running program.
 type child struct {
+	dir string
 	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *bufio.Reader
+	log bytes.Buffer // read after its end
 }
 
 func startChild(t *testing.T, c childConfig) *child {
 	t.Helper()
-	b, err := json.Marshal(c)
+	bin, err := build()
+	if err != nil {
+		t.Fatalf("building the program: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(c.Dir, "decoder.yml"), []byte(c.config()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ch := &child{dir: c.Dir, cmd: exec.Command(bin, "up", "--no-capture", "--data", c.Dir, "--listen", "http://127.0.0.1:0", "--kafka", "tcp://127.0.0.1:0")}
+	ch.cmd.Stderr = &ch.log
+	out, err := ch.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+string(b))
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
+	if err := ch.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ch := &child{cmd: cmd, in: in, out: bufio.NewReader(out)}
-	if line, err := ch.out.ReadString('\n'); err != nil || line != "ready\n" {
-		t.Fatalf("child said %q, %v", line, err)
+	started := make(chan bool, 1)
+	go func() {
+		up := false
+		for sc := bufio.NewScanner(out); sc.Scan(); {
+			if strings.Contains(sc.Text(), "  log ") && !up {
+				up = true
+				started <- true
+			}
+		}
+		if !up {
+			started <- false
+		}
+	}()
+	t.Cleanup(func() {
+		ch.kill()
+		if t.Failed() {
+			t.Logf("the program wrote:\n%s", ch.log.String())
+		}
+	})
+	select {
+	case ok := <-started:
+		if !ok {
+			ch.kill()
+			t.Fatalf("the program ended:\n%s", ch.log.String())
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the program does not start")
 	}
 	return ch
 }
 
+// kill ends the program at once; a second time it does nothing.
 func (c *child) kill() {
-	c.cmd.Process.Signal(syscall.SIGKILL)
-	c.cmd.Wait()
+	_ = c.cmd.Process.Kill()
+	_ = c.cmd.Wait()
 }
 
 func (c *child) stop(t *testing.T) {
 	t.Helper()
-	c.in.Close()
-	done := make(chan error, 1)
-	go func() { done <- c.cmd.Wait() }()
-	select {
-	case err := <-done:
-		if err != nil {
-			t.Errorf("child ended with %v", err)
-		}
-	case <-time.After(20 * time.Second):
-		c.cmd.Process.Kill()
-		t.Error("child did not stop")
+	_ = c.cmd.Process.Signal(syscall.SIGTERM)
+	watch := time.AfterFunc(30*time.Second, func() { _ = c.cmd.Process.Kill() })
+	defer watch.Stop()
+	if err := c.cmd.Wait(); err != nil {
+		t.Errorf("the program ended with %v", err)
 	}
 }
 
-// count asks for the verdicts stored and the different messages among them.
-func (c *child) count(t *testing.T) (stored, distinct int) {
-	t.Helper()
-	fmt.Fprintln(c.in, "count")
-	line, err := c.out.ReadString('\n')
-	if err != nil {
-		t.Fatalf("child does not answer: %v", err)
-	}
-	f := strings.Fields(line)
-	stored, _ = strconv.Atoi(f[0])
-	distinct, _ = strconv.Atoi(f[1])
-	return stored, distinct
-}
+const verdicts = `event.dataset:"mail.verdict"`
 
-// await waits until the store holds n messages, or more, and returns what it
-// then holds.
+// await waits until the store holds n verdicts, or more, and returns how many
+// it then holds and of how many messages.
 func (c *child) await(t *testing.T, n int, patience time.Duration) (stored, distinct int) {
 	t.Helper()
+	client, err := control.Dial(t.Context(), c.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
 	deadline := time.After(patience)
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		if stored, distinct = c.count(t); distinct >= n {
-			return stored, distinct
-		}
+	for stored < n {
 		select {
 		case <-deadline:
-			t.Fatalf("the store holds %d messages (%d verdicts), want %d", distinct, stored, n)
+			t.Fatalf("the store holds %d verdicts, want %d", stored, n)
 		case <-tick.C:
 		}
+		count, err := client.Count(t.Context(), api.Question{Q: verdicts})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored = int(count)
 	}
+	messages := map[string]bool{}
+	stored = 0
+	err = client.SearchStream(t.Context(), api.Search{Q: verdicts}, func(line json.RawMessage) error {
+		var v struct{ Mail struct{ Identity string } }
+		stored++
+		defer func() { messages[v.Mail.Identity] = true }()
+		return json.Unmarshal(line, &v)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stored, len(messages)
 }

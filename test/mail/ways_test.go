@@ -10,7 +10,7 @@ import (
 	"github.com/decodersring/decoder/internal/obs"
 )
 
-// appended counts the records on email_ingest by the way they came: the milter
+// appended counts the messages on email_ingest by the way they came: the milter
 // knows the queue id or the client, LMTP the recipients alone, IMAP neither.
 func appended(t *testing.T, dir string) map[string]int {
 	t.Helper()
@@ -19,7 +19,7 @@ func appended(t *testing.T, dir string) map[string]int {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	counts := map[string]int{}
+	ways := map[string]map[string]bool{"milter": {}, "lmtp": {}, "imap": {}}
 	bounds, err := b.Bounds(t.Context(), bus.TopicEmail)
 	if err != nil {
 		t.Fatal(err)
@@ -31,16 +31,20 @@ func appended(t *testing.T, dir string) map[string]int {
 		}
 		switch {
 		case d.ClientIP.IsValid():
-			counts["milter"]++
+			ways["milter"][string(r.Key)] = true
 		case len(d.To) > 0:
-			counts["lmtp"]++
+			ways["lmtp"][string(r.Key)] = true
 		default:
-			counts["imap"]++
+			ways["imap"][string(r.Key)] = true
 		}
 		return true
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	counts := map[string]int{}
+	for way, messages := range ways {
+		counts[way] = len(messages)
 	}
 	return counts
 }
