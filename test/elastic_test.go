@@ -27,7 +27,7 @@ func TestEverythingReachesOpenSearchOnce(t *testing.T) {
 	for i := range events {
 		line := strings.Replace(fresh(dnsLine), `"flow_id":1`, fmt.Sprintf(`"flow_id":%d`, i+1), 1)
 		if i%1000 == 0 {
-			line = strings.Replace(line, `"event_type":"dns"`, `"event_type":"alert","alert":{"action":"allowed","gid":1,"signature_id":2000001,"rev":1,"signature":"a finding","category":"Misc activity","severity":1}`, 1)
+			line = finding(line)
 		}
 		text.WriteString(line + "\n")
 	}

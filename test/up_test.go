@@ -28,6 +28,11 @@ func kcat(t *testing.T, data, stdin string, args ...string) string {
 
 const dnsLine = `{"timestamp":"2026-01-02T03:04:05.000006+0000","flow_id":1,"event_type":"dns","src_ip":"10.0.0.5","src_port":5353,"dest_ip":"10.0.0.1","dest_port":53,"proto":"UDP","dns":{"type":"query","id":7,"rrname":"needle.example","rrtype":"A"}}`
 
+// finding makes an alert of a line of DNS.
+func finding(line string) string {
+	return strings.Replace(line, `"event_type":"dns"`, `"event_type":"alert","alert":{"action":"allowed","gid":1,"signature_id":2000001,"rev":1,"signature":"a finding","category":"Misc activity","severity":1}`, 1)
+}
+
 // now is a timestamp that the store's age limit reaches.
 func now() string { return time.Now().UTC().Format("2006-01-02T15:04:05.000000+0000") }
 

@@ -121,6 +121,9 @@ func printScreen(w io.Writer, i app.Info) {
 	}
 	line("interface", i.Interface)
 	line("rules", i.Rules)
+	if i.Metrics != "" {
+		line("metrics", i.Metrics)
+	}
 	line("data", i.Data)
 	line("log", i.Log)
 	for _, n := range i.Notes {

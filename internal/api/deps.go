@@ -37,9 +37,14 @@ type Deps struct {
 	SelfTest    SelfTest
 	Config      Config
 
-	Metrics prometheus.Gatherer
-	UI      http.Handler // the browser UI; nil serves none
-	Version Version
+	Status func() []client.Status // of this process's clients; nil: there are none
+	// Elsewhere reports a consumer group that another instance on the same
+	// cluster has for itself: how far that is behind is not told here. nil:
+	// there are none.
+	Elsewhere func(group string) bool
+	Metrics   prometheus.Gatherer
+	UI        http.Handler // the browser UI; nil serves none
+	Version   Version
 }
 
 // Inbox is the triage of alerts; *inbox.Inbox is one, but for Rebuild, which

@@ -67,7 +67,7 @@ func (s *Server) behind(ctx context.Context, page string) (EmptyAnswer, bool, er
 	if s.deps.Log == nil {
 		return none, false, nil
 	}
-	groups, err := s.deps.Log.Groups(ctx)
+	groups, err := s.groupsHere(ctx)
 	if err != nil {
 		return none, false, err
 	}

@@ -58,8 +58,8 @@ func (s *Server) mount(mux *http.ServeMux, who func(*http.Request) (string, erro
 	mux.HandleFunc(Prefix+"/", func(w http.ResponseWriter, r *http.Request) {
 		s.writeError(w, r, NotFound("route", r.Method+" "+r.URL.Path))
 	})
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.HandleFunc("GET /healthz", s.healthz(isLocal))
+	mux.HandleFunc("GET /readyz", s.readyz(isLocal))
 	if s.deps.Metrics != nil {
 		mux.Handle("GET /metrics", s.guard(route{path: "/metrics", endpoint: endpoint{
 			serve: func(_ *Server, w http.ResponseWriter, r *http.Request) error {
@@ -126,15 +126,6 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(w, r)
 	})
-}
-
-// readyz is 200 while no component has failed.
-func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	if h := s.worst(); h.Level == obs.Failed || h.Level == obs.Starting {
-		plain(w, http.StatusServiceUnavailable, string(h.Level))
-		return
-	}
-	plain(w, http.StatusOK, "ready")
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

@@ -75,7 +75,9 @@ All routes lie under ` + "`/api/v1`" + ` and speak JSON. They are served twice:
   neither an address, nor localhost, nor the machine's own name, nor configured is refused with 421.
 
 Beside them: ` + "`GET /metrics`" + ` (Prometheus text, after sign-in or over the socket), ` + "`GET /healthz`" + ` (200 while the program
-answers), ` + "`GET /readyz`" + ` (200 while no component has failed or is still starting).
+answers and no call to a client's handler hangs), ` + "`GET /readyz`" + ` (200 while no component has failed or is still starting).
+With ` + "`metrics.listen`" + ` in the configuration, or ` + "`decoder run --listen`" + `, these three and ` + "`GET /status`" + ` (what each client
+of the process does and waits for, as JSON) are served at an address of their own, without a sign-in.
 
 ## Habits
 

@@ -22,6 +22,9 @@ type Options struct {
 	// Listen is an address such as http://127.0.0.1:9600 or https://[::]:9600;
 	// "" does not listen on TCP. Port 0 takes a free one.
 	Listen string
+	// Probes is an address of the same form for tools that watch the program;
+	// what is served there needs no sign-in. "" serves none.
+	Probes string
 	// CertFile and KeyFile are PEM files, needed for https.
 	CertFile, KeyFile string
 	// Hosts are names by which browsers may call it, besides localhost, the
@@ -38,17 +41,19 @@ type Server struct {
 	deps    Deps
 	scope   obs.Scope
 	address *url.URL
+	probes  *url.URL
 	hosts   hosts
 	limits  limits
 	metrics metrics
 	users   *users
 	queries chan struct{} // a place for each question to the store
 
-	ready    chan struct{}
-	url      string
-	watchers chan struct{}   // a place for each reader of live news
-	closing  context.Context // done when streams must end
-	close    context.CancelFunc
+	ready     chan struct{}
+	url       string
+	probesURL string
+	watchers  chan struct{}   // a place for each reader of live news
+	closing   context.Context // done when streams must end
+	close     context.CancelFunc
 }
 
 // New returns a server that does nothing yet.
@@ -60,22 +65,34 @@ func New(o Options, d Deps, scope obs.Scope) (*Server, error) {
 		options: o, deps: d, scope: scope, hosts: newHosts(o.Hosts), limits: newLimits(),
 		metrics: newMetrics(scope), ready: make(chan struct{}), queries: make(chan struct{}, maxQueries), watchers: make(chan struct{}, maxLive),
 	}
-	if o.Listen != "" {
-		u, err := url.Parse(o.Listen)
-		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-			return nil, fmt.Errorf("listen address %q is not http://HOST:PORT or https://HOST:PORT", o.Listen)
-		}
-		if u.Scheme == "https" && (o.CertFile == "" || o.KeyFile == "") {
-			return nil, fmt.Errorf("listen address %s needs a certificate and its key", o.Listen)
-		}
-		if d.State == nil {
-			return nil, errors.New("listening needs a place for users")
-		}
-		s.address = u
+	var err error
+	if s.address, err = o.address(o.Listen); err != nil {
+		return nil, err
+	}
+	if s.probes, err = o.address(o.Probes); err != nil {
+		return nil, err
+	}
+	if s.address != nil && d.State == nil {
+		return nil, errors.New("listening needs a place for users")
 	}
 	s.users = &users{db: d.State, now: time.Now}
 	s.closing, s.close = context.WithCancel(context.Background())
 	return s, nil
+}
+
+// address parses an address to listen on; nil for none.
+func (o Options) address(listen string) (*url.URL, error) {
+	if listen == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(listen)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf("listen address %q is not http://HOST:PORT or https://HOST:PORT", listen)
+	}
+	if u.Scheme == "https" && (o.CertFile == "" || o.KeyFile == "") {
+		return nil, fmt.Errorf("listen address %s needs a certificate and its key", listen)
+	}
+	return u, nil
 }
 
 // Ready is closed when the server listens, on all it was told to.
@@ -84,6 +101,9 @@ func (s *Server) Ready() <-chan struct{} { return s.ready }
 // URL is the address of the UI, with the true port; "" before Ready and
 // without TCP.
 func (s *Server) URL() string { return s.url }
+
+// ProbesURL is URL for the probes.
+func (s *Server) ProbesURL() string { return s.probesURL }
 
 // Run serves until ctx ends, then lets requests end, streams at once.
 func (s *Server) Run(ctx context.Context) error {
@@ -151,24 +171,41 @@ func (s *Server) listen(ctx context.Context) (ls []listening, err error) {
 		server.ConnContext = withPeer
 		ls = append(ls, listening{l, server})
 	}
-	if s.address == nil {
-		return ls, nil
+	if s.address != nil {
+		l, err := s.listenTCP(ctx, s.address, s.Handler())
+		if err != nil {
+			return ls, err
+		}
+		ls, s.url = append(ls, l), shownURL(s.address, l.listener)
 	}
+	if s.probes != nil {
+		l, err := s.listenTCP(ctx, s.probes, s.Probes())
+		if err != nil {
+			return ls, err
+		}
+		ls, s.probesURL = append(ls, l), shownURL(s.probes, l.listener)
+	}
+	return ls, nil
+}
+
+func (s *Server) listenTCP(ctx context.Context, address *url.URL, h http.Handler) (listening, error) {
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", s.address.Host)
+	l, err := lc.Listen(ctx, "tcp", address.Host)
 	if err != nil {
-		return ls, fmt.Errorf("listening on %s: %w", s.options.Listen, err)
+		return listening{}, fmt.Errorf("listening on %s: %w", address, err)
 	}
-	ls = append(ls, listening{l, s.httpServer(s.Handler())})
-	if s.address.Scheme == "https" {
+	if address.Scheme == "https" {
 		cert, err := tls.LoadX509KeyPair(s.options.CertFile, s.options.KeyFile)
 		if err != nil {
-			return ls, fmt.Errorf("loading certificate: %w", err)
+			return listening{}, errors.Join(fmt.Errorf("loading certificate: %w", err), l.Close())
 		}
-		ls[len(ls)-1].listener = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
+		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
 	}
-	s.url = s.address.Scheme + "://" + net.JoinHostPort(shownHost(s.address.Hostname()), port(l.Addr()))
-	return ls, nil
+	return listening{l, s.httpServer(h)}, nil
+}
+
+func shownURL(address *url.URL, l net.Listener) string {
+	return address.Scheme + "://" + net.JoinHostPort(shownHost(address.Hostname()), port(l.Addr()))
 }
 
 // shownHost is what a person on this machine types for a listening address.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -102,7 +103,7 @@ func (s *Server) statsOfPipeline(ctx context.Context, g *gathering) {
 	if s.deps.Log == nil {
 		return
 	}
-	groups, err := s.deps.Log.Groups(ctx)
+	groups, err := s.groupsHere(ctx)
 	g.add("log", err, func(st *Stats) { st.Groups = append(st.Groups, groups...) })
 	topics, err := s.deps.Log.Topics(ctx)
 	g.add("log", err, func(*Stats) { g.dead = deadCount(topics) })
@@ -157,6 +158,16 @@ func watching(sensors []Sensor) bool {
 		}
 	}
 	return false
+}
+
+// groupsHere are the log's groups without those other instances have for
+// themselves.
+func (s *Server) groupsHere(ctx context.Context) ([]bus.GroupInfo, error) {
+	groups, err := s.deps.Log.Groups(ctx)
+	if s.deps.Elsewhere != nil {
+		groups = slices.DeleteFunc(groups, func(g bus.GroupInfo) bool { return s.deps.Elsewhere(g.Name) })
+	}
+	return groups, err
 }
 
 // slowest returns the client that is the furthest behind, if one is late.

@@ -57,6 +57,7 @@ type Options struct {
 // Info is what a person wants to know when the program has started.
 type Info struct {
 	Address   string // of the browser page
+	Metrics   string // of metrics and health without a sign-in; "": there are none
 	Password  string // of the first user, only at the first start
 	Interface string
 	Rules     string
@@ -87,6 +88,7 @@ type App struct {
 
 	services api.Services // asked about mail; nil when no mail is checked here
 
+	instance string // tells this data folder from others on a cluster
 	watched  string // interface
 	rules    *rules.Set
 	source   *source.Source // nil when no interface is watched
@@ -178,7 +180,7 @@ func (a *App) start(ctx context.Context) error {
 		{a.options.Parts.Pipeline, a.startClients},
 		{a.options.Parts.Pipeline && all, a.startSensor},
 		{a.options.Parts.Pipeline && a.options.Parts.Sensor, a.startMail},
-		{all, a.startAPI},
+		{true, a.startAPI},
 	} {
 		if !step.wanted {
 			continue

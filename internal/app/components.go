@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,6 +65,9 @@ func (a *App) clientSpecs(ctx context.Context, view *inbox.Inbox) ([]client.Spec
 	}
 	for i := range specs {
 		specs[i].Version = a.options.Version
+		if owned(specs[i].Name) {
+			specs[i].Group = a.ownGroup(specs[i].Name)
+		}
 	}
 	for _, own := range a.options.Config.Stages {
 		spec, err := own.Spec(a.options.Version, a.scope("stage "+own.Name))
@@ -73,6 +77,30 @@ func (a *App) clientSpecs(ctx context.Context, view *inbox.Inbox) ([]client.Spec
 		specs = append(specs, spec)
 	}
 	return specs, nil
+}
+
+// owned reports the clients that write to what is the instance's own. Each
+// instance needs all of the records for them; the work of all others is shared
+// by the instances on a cluster.
+func owned(client string) bool { return client == clientStore || client == clientInbox }
+
+// ownGroup is the consumer group that the instance has for itself. On a
+// cluster it bears the instance's name; "" is the client's usual one.
+func (a *App) ownGroup(client string) string {
+	if a.bus.Embedded() {
+		return ""
+	}
+	return "decoder-" + client + "-" + a.instance
+}
+
+// elsewhere reports the groups that other instances have for themselves.
+func (a *App) elsewhere(group string) bool {
+	for _, name := range []string{clientStore, clientInbox} {
+		if strings.HasPrefix(group, "decoder-"+name) && group != cmp.Or(a.ownGroup(name), "decoder-"+name) {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *App) elasticSink(c elastic.Config) (*elastic.Sink, error) {
@@ -101,6 +129,9 @@ func (a *App) startLog(ctx context.Context) error {
 		if a.options.Parts.Web { // else it is for this process alone
 			c.Listen = a.options.Config.Bus.Listen.Host
 		}
+	}
+	if a.instance, err = a.dir.instance(); err != nil {
+		return err
 	}
 	if a.bus, err = bus.Open(ctx, c, a.scope("log")); err != nil {
 		return cannotListen(err, "--kafka", "bus.listen")

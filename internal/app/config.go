@@ -22,17 +22,24 @@ import (
 type Config struct {
 	Listen config.Address `yaml:"listen"`
 	Page   PageConfig     `yaml:"page"`
-	Log    LogConfig      `yaml:"log"`
-	Sensor SensorConfig   `yaml:"sensor"`
-	Rules  RulesConfig    `yaml:"rules"`
-	Bus    BusConfig      `yaml:"bus"`
-	Disk   DiskConfig     `yaml:"disk"`
-	Store  StoreConfig    `yaml:"store"`
-	Mail   MailConfig     `yaml:"mail"`
+
+	Metrics MetricsConfig `yaml:"metrics"`
+	Log     LogConfig     `yaml:"log"`
+	Sensor  SensorConfig  `yaml:"sensor"`
+	Rules   RulesConfig   `yaml:"rules"`
+	Bus     BusConfig     `yaml:"bus"`
+	Disk    DiskConfig    `yaml:"disk"`
+	Store   StoreConfig   `yaml:"store"`
+	Mail    MailConfig    `yaml:"mail"`
 	// Elastic is the cluster that events and alerts are put into besides.
 	Elastic elastic.Config `yaml:"elastic"`
 
 	Stages []custom.Config `yaml:"stages"` // a user's own
+}
+
+// MetricsConfig is where tools ask for metrics and health without a sign-in.
+type MetricsConfig struct {
+	Listen config.Address `yaml:"listen"` // nowhere
 }
 
 // PageConfig is how browsers reach the page and the API.
@@ -170,6 +177,7 @@ func (c Config) Validate() error {
 	if c.Listen.Scheme == "https" && (c.Page.Cert == "" || c.Page.Key == "") {
 		errs = append(errs, config.Fieldf("listen", "https needs page.cert and page.key"))
 	}
+	errs = append(errs, c.validateMetrics())
 	taken := map[string]bool{
 		clientNormalise: true, clientDetect: true, clientStore: true, clientInbox: true,
 		clientJsonify: true, clientHygiene: true, clientRecheck: true, clientMaillink: true,
@@ -182,6 +190,19 @@ func (c Config) Validate() error {
 		taken[s.Name] = true
 	}
 	return errors.Join(errs...)
+}
+
+func (c Config) validateMetrics() error {
+	switch c.Metrics.Listen.Scheme {
+	case "", "http":
+		return nil
+	case "https":
+		if c.Page.Cert == "" || c.Page.Key == "" {
+			return config.Fieldf("metrics", "https needs page.cert and page.key")
+		}
+		return nil
+	}
+	return config.Fieldf("metrics", "listen: %s is not http://HOST:PORT or https://HOST:PORT", c.Metrics.Listen)
 }
 
 // Validate checks the names of level and format.

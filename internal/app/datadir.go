@@ -2,10 +2,12 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -151,6 +153,27 @@ func (d *dataDir) checkFormat() error {
 	}
 	return nil
 }
+
+// instance returns the name that tells this data folder from those of other
+// instances on a cluster. It is chosen once.
+func (d *dataDir) instance() (string, error) {
+	name := filepath.Join(d.path, "instance")
+	text, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		text = []byte(strings.ToLower(rand.Text()[:10]) + "\n")
+		err = atomicfile.WriteDurable(name, text)
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the instance's name: %w", err)
+	}
+	id := strings.TrimSpace(string(text))
+	if !instanceName.MatchString(id) {
+		return "", fmt.Errorf("%s holds no name of an instance; remove it to get another", name)
+	}
+	return id, nil
+}
+
+var instanceName = regexp.MustCompile(`^[a-z0-9]{1,40}$`)
 
 // Close gives the folder back.
 func (d *dataDir) Close() error { return d.lock.Close() }

@@ -42,17 +42,22 @@ func (a *App) startAPI(ctx context.Context) error {
 		deps.Store = a.store
 	}
 	if a.bus != nil {
-		deps.Log = a.bus
+		deps.Log, deps.Clients, deps.Status, deps.Elsewhere = a.bus, a.clients, a.clients.Status, a.elsewhere
+	}
+	if a.inbox != nil { // else chosen clients run here, and nothing else
 		deps.Inbox = a.inbox
 		deps.Replays = a.replays
 		deps.Reruns = a.reruns
-		deps.Clients = a.clients
 		deps.SelfTest = selfTest{a}
 		deps.Sensors = a.watchers
 		deps.Services = a.services
 		deps.Rules = ruleSet{a.rules, a.rulesLoaded}
 	}
-	options := api.Options{SocketDir: a.options.Data}
+	page := a.options.Config.Page
+	options := api.Options{SocketDir: a.options.Data, Hosts: page.Hosts, CertFile: page.Cert, KeyFile: page.Key}
+	if a.options.Parts.Web || len(a.options.Only) > 0 {
+		options.Probes = a.options.Config.Metrics.Listen.String()
+	}
 	if a.options.Parts.Web {
 		if err := a.web(ctx, &options, &deps); err != nil {
 			return err
@@ -66,7 +71,7 @@ func (a *App) startAPI(ctx context.Context) error {
 	if err := a.life.ready(ctx, "api", server.Ready()); err != nil {
 		return cannotListen(err, "--listen", "listen")
 	}
-	a.info.Address = server.URL()
+	a.info.Address, a.info.Metrics = server.URL(), server.ProbesURL()
 	return nil
 }
 
@@ -83,8 +88,7 @@ func (a *App) web(ctx context.Context, o *api.Options, d *api.Deps) error {
 		return err
 	}
 	d.State = users
-	page := a.options.Config.Page
-	o.Listen, o.Hosts, o.CertFile, o.KeyFile = a.options.Config.Listen.String(), page.Hosts, page.Cert, page.Key
+	o.Listen = a.options.Config.Listen.String()
 	return nil
 }
 

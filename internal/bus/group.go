@@ -289,6 +289,13 @@ func (g *Group) Resume(partitions ...Partition) {
 	}
 }
 
+// Joined reports whether the group has let the member in, with partitions or
+// without.
+func (g *Group) Joined() bool {
+	_, generation := g.client.GroupMetadata()
+	return generation >= 0
+}
+
 // Leave gives all partitions back by way of the member, and closes.
 func (g *Group) Leave() { g.client.CloseAllowingRebalance() }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/decodersring/decoder/internal/bus"
+	"github.com/decodersring/decoder/internal/obs"
 )
 
 // Client runs one stage or sink.
@@ -103,6 +104,7 @@ func (c *Client) Run(ctx context.Context) error {
 	work, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	c.ctx, c.fail = work, fail
+	c.runtime.scope.Set("client/"+c.spec.Name, obs.Starting, "waiting for the log")
 	if err := c.prepare(reading); err != nil {
 		return err
 	}

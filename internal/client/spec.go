@@ -39,6 +39,7 @@ type Spec struct {
 	Group   string        // of consumers, instead of the default
 	Dead    string        // whose dead letters they are, instead of the name
 	Session time.Duration // after which a silent process is taken for dead; 0: 12 s
+	Stuck   time.Duration // of one call while nothing else gets on, after which it is reported; 0: 2 min, or twice the timeout
 }
 
 // maxBackoff bounds every wait between attempts and between checks.
@@ -67,6 +68,7 @@ func (s Spec) withDefaults() (Spec, error) {
 	if s.Timeout == 0 && s.Sink != nil {
 		s.Timeout = time.Minute
 	}
+	set(&s.Stuck, max(2*time.Minute, 2*s.Timeout))
 	set(&s.Window, 4096)
 	set(&s.InFlight, 32<<20)
 	set(&s.Attempts, 5)

@@ -15,8 +15,8 @@ type Kind string
 // The kinds of a phase.
 const (
 	PhaseStopped   Kind = "stopped"   // Run is not running
-	PhaseJoining   Kind = "joining"   // no partition is its own: starting, or others have them all
-	PhaseIdle      Kind = "idle"      // all that there is is done
+	PhaseJoining   Kind = "joining"   // starting: the group has not let it in yet
+	PhaseIdle      Kind = "idle"      // all that there is is done, or others do it
 	PhaseRunning   Kind = "running"   // records are being handled
 	PhaseRetry     Kind = "retry"     // a record failed and is tried again
 	PhaseThrottled Kind = "throttled" // the other side asked to wait
@@ -36,9 +36,6 @@ type phase struct {
 	Code     string
 	Reason   string
 }
-
-// stuckAfter is how long one call to a handler may take before it is reported.
-const stuckAfter = 2 * time.Minute
 
 // shows sets what the partition waits for until the function returned is
 // called.
@@ -90,7 +87,13 @@ func (c *Client) Status() Status {
 		return s
 	}
 	s.Kind = PhaseJoining
-	for _, p := range c.all() {
+	if group := c.group.Load(); group != nil && group.Joined() {
+		s.Kind, s.Reason = PhaseIdle, "all partitions are with other processes"
+	}
+	for i, p := range c.all() {
+		if i == 0 {
+			s.Kind, s.Reason = PhaseJoining, ""
+		}
 		ps := p.status()
 		s.Lag += ps.Lag
 		s.Partitions = append(s.Partitions, ps)
@@ -117,7 +120,8 @@ func (p *partition) status() PartitionStatus {
 		s.Kind, s.Since, s.Reason = ph.Kind, ph.Since, p.explain(ph)
 	}
 	moved := time.Unix(0, p.movedAt.Load())
-	if busy := p.busySince.Load(); busy > 0 && now.Sub(time.Unix(0, busy)) > stuckAfter && now.Sub(moved) > stuckAfter {
+	stuck := p.c.spec.Stuck
+	if busy := p.busySince.Load(); busy > 0 && now.Sub(time.Unix(0, busy)) > stuck && now.Sub(moved) > stuck {
 		s.Kind, s.Since = PhaseStuck, time.Unix(0, busy)
 		s.Reason = fmt.Sprintf("the handler does not return from %s/%d offset %d", p.Topic, p.Partition.Partition, p.busyOffset.Load())
 	}
