@@ -69,6 +69,26 @@ func replaySet(t *testing.T) (captures []string, rules []string) {
 		`alert dns any any -> any any (msg:"question"; dns.query; content:"."; sid:1000001; rev:1;)`+"\n"))
 }
 
+// withCopies puts a copy, whose events must not count again, right behind
+// every fourth capture.
+func withCopies(t *testing.T, captures []string) []string {
+	t.Helper()
+	dir := t.TempDir()
+	var all []string
+	for i, path := range captures {
+		all = append(all, path)
+		if i%4 > 0 {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, writeFile(t, dir, "copy-of-"+filepath.Base(path), string(text)))
+	}
+	return all
+}
+
 func replayArgs(captures, rules []string) []string {
 	args := []string{"replay", "--wait", "--json"}
 	for _, r := range rules {
@@ -95,7 +115,7 @@ func TestKilledDuringReplay(t *testing.T) {
 
 	data := t.TempDir()
 	running := up(t, data, "--no-capture")
-	replay := exec.Command(program(t), append(replayArgs(captures, rules), "--data", data)...)
+	replay := exec.Command(program(t), append(replayArgs(withCopies(t, captures), rules), "--data", data)...)
 	var reported bytes.Buffer
 	replay.Stdout, replay.Stderr = &reported, running
 	if err := replay.Start(); err != nil {
@@ -125,10 +145,21 @@ func TestKilledDuringReplay(t *testing.T) {
 		t.Fatalf("replay --wait does not end\n%s", running.written())
 	}
 	var events uint64
+	found := map[string]capture{}
 	for _, c := range lines[capture](t, reported.String()) {
+		if original, copied := strings.CutPrefix(c.Capture, "copy-of-"); copied {
+			if d := cmp.Diff(found[original].Events, c.Events); d != "" {
+				t.Errorf("%s and its copy:\n%s", original, d)
+			}
+			continue
+		}
+		found[c.Capture] = c
 		for _, n := range c.Events {
 			events += n
 		}
+	}
+	if len(found) != len(captures) {
+		t.Errorf("%d captures are reported, %d were replayed", len(found), len(captures))
 	}
 	got := outcomeOf(t, data)
 	if got.Events != events {

@@ -179,7 +179,7 @@ func (c *alertsShowCmd) Run(ctx context.Context, g *globals, io streams) error {
 
 func printAlert(w io.Writer, d api.AlertDetail) error {
 	fmt.Fprintf(w, "%s\n", clean(d.Title))
-	fmt.Fprintf(w, "  %s, score %.0f, %s; %d alerts, %s to %s\n", d.Severity, d.Score, d.State, d.Count, local(d.First), local(d.Last))
+	fmt.Fprintf(w, "  %s, score %.0f, %s; %s, %s to %s\n", d.Severity, d.Score, d.State, counted(d.Count, "alert"), local(d.First), local(d.Last))
 	fmt.Fprintf(w, "  %s → %s", clean(endpointName(d.Source)), clean(endpointName(d.Destination)))
 	if d.Sensor != "" {
 		fmt.Fprintf(w, ", seen by %s", clean(d.Sensor))
@@ -202,7 +202,7 @@ func printAlert(w io.Writer, d api.AlertDetail) error {
 		}
 	}
 	if d.Missing > 0 {
-		fmt.Fprintf(w, "  %d events are not in the store\n", d.Missing)
+		fmt.Fprintf(w, "  not in the store: %s\n", counted(d.Missing, "event"))
 	}
 	if len(d.History) > 0 {
 		fmt.Fprintln(w, "\nHistory")
@@ -259,7 +259,7 @@ func changeAlerts(ctx context.Context, g *globals, io streams, ids []string, wha
 	for _, name := range done.Unknown {
 		fmt.Fprintf(io.err, "no longer there: %s\n", clean(name))
 	}
-	fmt.Fprintf(io.err, "%s: %d alert groups\n", what, done.Changed)
+	fmt.Fprintf(io.err, "%s: %s\n", what, counted(done.Changed, "alert group"))
 	if len(done.Unknown) > 0 {
 		return errNamed
 	}

@@ -266,7 +266,7 @@ func (c *chosen) decide(ctx context.Context, g *globals, io streams, what string
 	defer client.Close()
 	n, err := do(client, ctx, l)
 	if err == nil {
-		fmt.Fprintf(io.err, "%d dead letters are %s\n", n, what)
+		fmt.Fprintf(io.err, "%s: %s\n", what, counted(n, "dead letter"))
 	}
 	return asUsage(err)
 }
