@@ -240,8 +240,15 @@ func (b *Bus) ages(ctx context.Context, g *GroupInfo) {
 	}
 }
 
-// DeleteGroup forgets a group that has no members, with its offsets.
+// DeleteGroup forgets a group that has no members, with its offsets. A member
+// of this process that has ended counts as one no more, even where its place is
+// kept for its return.
 func (b *Bus) DeleteGroup(ctx context.Context, group string) error {
+	if b.static() {
+		if _, err := b.admin.LeaveGroup(ctx, kadm.LeaveGroup(group).InstanceIDs(b.config.Instance)); err != nil {
+			return fmt.Errorf("leaving group %s: %w", group, err)
+		}
+	}
 	answer, err := b.admin.DeleteGroup(ctx, group)
 	if err == nil {
 		err = answer.Err

@@ -75,6 +75,9 @@ func (e *RemadeError) Error() string { return fmt.Sprintf("topic %s was made ane
 // be another: a cluster's brokers do not all hear of a topic at once.
 const remadeAfter = 3 * time.Second
 
+// static reports whether a member's place in a group is kept for its return.
+func (b *Bus) static() bool { return b.named && b.embedded != nil }
+
 // Join becomes a member of a group. Partitions come by way of the member once
 // Poll is called.
 func (b *Bus) Join(o GroupOptions) (*Group, error) {
@@ -109,7 +112,7 @@ func (b *Bus) Join(o GroupOptions) (*Group, error) {
 		kgo.OnPartitionsRevoked(func(ctx context.Context, _ *kgo.Client, taken map[string][]int32) { g.revoke(ctx, taken, false) }),
 		kgo.OnPartitionsLost(func(ctx context.Context, _ *kgo.Client, taken map[string][]int32) { g.revoke(ctx, taken, true) }),
 	)
-	if b.named && b.embedded != nil {
+	if b.static() {
 		// The members of an embedded log end with it: after a kill they take
 		// their own place again at once, instead of waiting for the session of
 		// those they were to run out.
