@@ -31,9 +31,9 @@ func (c *doctorCmd) Run(ctx context.Context, g *globals, io streams) error {
 			}
 			continue
 		}
-		fmt.Fprintf(io.out, "%-4s  %-12s %s\n", f.Level, f.Check, clean(f.Message))
+		fmt.Fprintf(io.out, "%-4s  %-15s  %s\n", f.Level, f.Check, clean(f.Message))
 		if f.Mend != "" {
-			fmt.Fprintf(io.out, "      %-12s → %s\n", "", clean(f.Mend))
+			fmt.Fprintf(io.out, "      %-15s  → %s\n", "", clean(f.Mend))
 		}
 	}
 	if doctor.Worst(findings) == doctor.Fail {

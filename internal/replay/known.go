@@ -60,8 +60,10 @@ func (r *Replayer) known(ctx context.Context, s shape, rules string) (account, b
 		return a, false, err
 	}
 	before.Capture = s.Packed
-	// Kept under its content too, for the copy that is not packed.
-	return before, true, r.keep(s.SHA256, rules, before)
+	if a.Round > 1 { // the rounds of the copy that is not packed are counted on
+		return before, true, nil
+	}
+	return before, true, r.keep(s.SHA256, rules, before) // for that copy
 }
 
 // account returns the account kept under a hash, and whether what was fed then

@@ -21,8 +21,8 @@ import (
 func (r *Replayer) readCapture(ctx context.Context, id string, i int, rules suricata.RuleSet) error {
 	j := r.update(id, func(j *Job) { j.Captures[i].State = Running })
 	c := j.Captures[i]
-	run := r.captureDir(id, i, "run")
-	if err := os.RemoveAll(run); err != nil {
+	run, done := r.captureDir(id, i, "run"), r.captureDir(id, i, "done")
+	if err := errors.Join(os.RemoveAll(run), os.RemoveAll(done)); err != nil { // done is damaged, or was read
 		return fmt.Errorf("discarding an unfinished capture: %w", err)
 	}
 	if err := os.MkdirAll(run, 0o700); err != nil {
@@ -38,7 +38,7 @@ func (r *Replayer) readCapture(ctx context.Context, id string, i int, rules suri
 	if err := syncFile(filepath.Join(run, "eve.json")); err != nil {
 		return fmt.Errorf("syncing an EVE file: %w", err)
 	}
-	if err := os.Rename(run, r.captureDir(id, i, "done")); err != nil {
+	if err := os.Rename(run, done); err != nil {
 		return fmt.Errorf("marking a capture as read: %w", err)
 	}
 	return atomicfile.SyncDir(r.jobDir(id))

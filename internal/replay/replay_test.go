@@ -530,3 +530,17 @@ alert http any any -> ((
 		}
 	}
 }
+
+func TestADamagedFolderOfAReadCaptureIsReadAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.pcap")
+	writePcap(t, path, 1, 3)
+	log := &fakeLog{}
+	r := newReplayer(t, t.TempDir(), log)
+	r.workers.find = fakeEngine(t)
+	id := submit(t, r, Request{Paths: []string{path}, Rules: []string{rulesFile(t)}})
+	write(t, filepath.Join(r.captureDir(id, 0, "done"), "meta.json"), nil) // a disk that lied about a sync
+	start(t, r)
+	if j := wait(t, r, id); j.Error != "" || j.Failed() != 0 || len(log.origins) != 3 {
+		t.Errorf("%d records, %+v", len(log.origins), j)
+	}
+}

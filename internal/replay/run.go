@@ -2,8 +2,10 @@ package replay
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -144,9 +146,15 @@ func (r *Replayer) readAll(ctx context.Context, id string, rules suricata.RuleSe
 			continue
 		}
 		var m meta
-		if err := readJSON(filepath.Join(r.captureDir(id, i, "done"), "meta.json"), &m); err == nil {
-			r.update(id, func(j *Job) { j.Captures[i].SHA256 = m.Capture.SHA256 }) // read by an earlier run
-		} else if err := r.readCapture(ctx, id, i, rules); err != nil {
+		err := readJSON(filepath.Join(r.captureDir(id, i, "done"), "meta.json"), &m)
+		_, damaged := errors.AsType[*json.SyntaxError](err)
+		switch {
+		case err == nil: // read by an earlier run
+			r.update(id, func(j *Job) { j.Captures[i].SHA256 = m.Capture.SHA256 })
+		case damaged || errors.Is(err, fs.ErrNotExist):
+			err = r.readCapture(ctx, id, i, rules)
+		}
+		if err != nil {
 			return err
 		}
 		select {
