@@ -1,6 +1,8 @@
 package test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/http"
@@ -8,6 +10,7 @@ import (
 	"net/smtp"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -121,4 +124,68 @@ func TestAServicesQuotaOutlivesTheProgram(t *testing.T) {
 		t.Errorf("%d verdicts are incomplete, want the two without an answer", n)
 	}
 	running.terminate(t)
+}
+
+// TestWhoFollowsAMessageIsNamedWithIt has a link's host, and an attachment,
+// of an alarming message turn up in events of the network.
+func TestWhoFollowsAMessageIsNamedWithIt(t *testing.T) {
+	need(t, "kcat")
+	data := t.TempDir()
+	i := up(t, data, "--no-capture")
+	const content = "MZ nothing to run"
+	sum := sha256.Sum256([]byte(content))
+	hash := hex.EncodeToString(sum[:])
+	body := "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhttps://pay.x.sbs/now\r\n--b\r\n" +
+		"Content-Type: application/octet-stream; name=invoice.exe\r\nContent-Disposition: attachment\r\n\r\n" + content + "\r\n--b--"
+	forged := strings.Replace(mailOf("PayPal Service ,_<x@paypa1.example>", "Final notice", body), "\r\n\r\nMIME", "\r\nMIME", 1)
+	must(t, data, "mail", "import", writeFile(t, t.TempDir(), "forged.eml", forged))
+	alert := func(rule string) []followed {
+		return lines[followed](t, must(t, data, "search", "--json", "--limit", "0", "event.dataset:decoder.alert "+rule))
+	}
+	await(t, "the message's alert", func() bool {
+		return len(alert("event.module:mail")) == 1 || len(alert(`email.subject:"Final notice"`)) == 1
+	})
+	message := alert(`email.subject:"Final notice"`)[0]
+
+	const head = `{"timestamp":"2026-01-02T03:04:05.000006+0000","flow_id":1,"src_port":5353,"dest_ip":"203.0.113.9","dest_port":443,"proto":"TCP",`
+	for who, rest := range map[string]string{
+		"10.0.0.1": `"event_type":"dns","dns":{"type":"query","id":7,"rrname":"pay.x.sbs","rrtype":"A"}`,
+		"10.0.0.2": `"event_type":"tls","tls":{"sni":"PAY.x.sbs","version":"TLS 1.3"}`,
+		"10.0.0.3": `"event_type":"http","http":{"hostname":"pay.x.sbs","url":"/now","http_method":"GET","protocol":"HTTP/1.1","status":200}`,
+		"10.0.0.4": `"event_type":"fileinfo","http":{"hostname":"other.example","url":"/i"},"fileinfo":{"filename":"/i","sha256":"` + hash + `","state":"CLOSED","size":17}`,
+		"10.0.0.5": `"event_type":"dns","dns":{"type":"query","id":7,"rrname":"other.example","rrtype":"A"}`,
+	} {
+		kcat(t, data, fresh(head+`"src_ip":"`+who+`",`+rest+"}\n"), "-P", "-t", "suricata_ingest")
+	}
+	await(t, "the four who followed it", func() bool { return len(alert("rule.name:mail_followed")) >= 4 })
+	await(t, "all events", func() bool { return count(t, data, "event.module:suricata") == 5 })
+	found := map[string]bool{}
+	for _, a := range alert("rule.name:mail_followed") {
+		found[a.Source.IP] = true
+		if !slices.Contains(a.Decoder.Alert.Events, message.Event.ID) || len(a.Decoder.Alert.Events) != 2 || a.Email.Subject != "Final notice" || !slices.Contains(a.Email.From.Address, "x@paypa1.example") {
+			t.Errorf("an alert does not name the message: %+v", a)
+			continue
+		}
+		other := a.Decoder.Alert.Events[1-slices.Index(a.Decoder.Alert.Events, message.Event.ID)]
+		if n := count(t, data, "event.module:suricata source.ip:"+a.Source.IP+" event.id:"+other); n != 1 {
+			t.Errorf("the alert of %s does not name its event", a.Source.IP)
+		}
+	}
+	if len(found) != 4 || found["10.0.0.5"] {
+		t.Errorf("alerts of %v, want of those who followed the message", found)
+	}
+	i.terminate(t)
+}
+
+// followed is what an alert says of a message and of the network.
+type followed struct {
+	Event  struct{ ID string }
+	Source struct{ IP string }
+	Email  struct {
+		Subject string
+		From    struct{ Address []string }
+	}
+	Decoder struct {
+		Alert struct{ Events []string }
+	}
 }

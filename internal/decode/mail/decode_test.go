@@ -120,6 +120,8 @@ func TestClientIsTheHostBeforeTheBorder(t *testing.T) {
 		{"entry", entry, names, mail.Delivery{}, "198.51.100.20", "border"},
 		{"behind an internal hop", internal + entry, names, mail.Delivery{}, "198.51.100.20", "border"},
 		{"a forged hop below the border's", internal + entry + forged, names, mail.Delivery{}, "198.51.100.20", "border"},
+		{"every host below a name", internal + entry + forged, mail.Border{Names: []string{"*.Example.com"}, Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, mail.Delivery{}, "198.51.100.20", "border"},
+		{"no host below that name", entry, mail.Border{Names: []string{"*.mx1.example.com", "*1.example.com", "*"}}, mail.Delivery{}, "", ""},
 		{"by network", internal + entry + forged, mail.Border{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, mail.Delivery{}, "198.51.100.20", "border"},
 		{"nothing configured", entry, mail.Border{}, mail.Delivery{}, "198.51.100.20", "first_public"},
 		{"the source saw it", entry, names, mail.Delivery{ClientIP: netip.MustParseAddr("198.51.100.99")}, "198.51.100.99", "connection"},

@@ -12,7 +12,9 @@ import (
 // Without it the client's address is a guess and no Authentication-Results
 // field is believed.
 type Border struct {
-	Names    []string       // names of the border hosts, as they stand behind "by" and as authserv-id
+	// Names of the border hosts, as they stand behind "by" and as authserv-id;
+	// "*.mail.protection.outlook.com" names all hosts below.
+	Names    []string
 	Networks []netip.Prefix // own networks
 	// Microsoft believes an Authentication-Results field without an
 	// authserv-id, as Exchange Online writes it, when it stands above the
@@ -25,7 +27,11 @@ func (b Border) set() bool { return len(b.Names) > 0 || len(b.Networks) > 0 }
 func (b Border) has(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	for _, n := range b.Names {
-		if host != "" && strings.EqualFold(host, strings.TrimSuffix(n, ".")) {
+		n = strings.ToLower(strings.TrimSuffix(n, "."))
+		if below, all := strings.CutPrefix(n, "*"); all && strings.HasPrefix(below, ".") && len(host) > len(below) && strings.HasSuffix(host, below) {
+			return true
+		}
+		if host != "" && host == n {
 			return true
 		}
 	}
