@@ -17,7 +17,7 @@ type deadCmd struct {
 	List    deadListCmd    `cmd:"" default:"withargs" help:"List dead letters, grouped by stage and error, newest first."`
 	Show    deadShowCmd    `cmd:"" help:"Show a dead letter: why, and the record as it was."`
 	Edit    deadEditCmd    `cmd:"" help:"Send a dead letter back with another value."`
-	Try     deadTryCmd     `cmd:"" help:"Run a dead letter through its stage without writing anything."`
+	Try     deadTryCmd     `cmd:"" help:"Run a dead letter through its stage, or ask its sink, without writing anything."`
 	Resend  deadResendCmd  `cmd:"" help:"Send dead letters back to their stage."`
 	Discard deadDiscardCmd `cmd:"" help:"Discard dead letters: they stay, but nobody is asked about them any more."`
 }
@@ -214,6 +214,10 @@ func (c *deadTryCmd) Run(ctx context.Context, g *globals, io streams) error {
 	}
 	if tried.Error != "" {
 		return fmt.Errorf("it fails again, %s: %s", tried.Code, firstLine(tried.Error))
+	}
+	if tried.Sink {
+		fmt.Fprintln(io.err, "it would be written now")
+		return nil
 	}
 	fmt.Fprintf(io.err, "it is handled now, and gives %d records\n", len(tried.Outputs))
 	return nil

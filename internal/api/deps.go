@@ -133,9 +133,10 @@ type Reruns interface {
 	Compare(ctx context.Context, id string) (rerun.Difference, error)
 }
 
-// Trier runs a record through the stage of that name; *client.Runtime is one.
+// Trier runs a record through the stage or sink of that name without writing
+// anything; *client.Runtime is one.
 type Trier interface {
-	Try(ctx context.Context, name string, r *client.Record) ([]*bus.Record, error)
+	Try(ctx context.Context, name string, r *client.Record) (client.Tried, error)
 }
 
 // SelfTest makes a harmless exchange that a rule must alert on.

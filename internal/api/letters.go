@@ -156,22 +156,25 @@ func (l letters) Edit(ctx context.Context, who string, t LetterTry) error {
 // Try implements DeadLetters.
 func (l letters) Try(ctx context.Context, t LetterTry) (LetterTried, error) {
 	if l.clients == nil {
-		return LetterTried{}, Unavailable("no stage runs here")
+		return LetterTried{}, Unavailable("no stage and no sink runs here")
 	}
 	letter, err := l.with(ctx, t)
 	if err != nil {
 		return LetterTried{}, err
 	}
-	made, err := l.clients.Try(ctx, letter.Client, &client.Record{Record: letter.Record, Origin: letter.Origin, Resent: true})
-	if errors.Is(err, client.ErrNoStage) {
-		return LetterTried{}, Unavailable("%s is no stage that runs here", letter.Client)
+	tried, err := l.clients.Try(ctx, letter.Client, &client.Record{Record: letter.Record, Origin: letter.Origin, Resent: true})
+	switch {
+	case errors.Is(err, client.ErrNoClient):
+		return LetterTried{}, Unavailable("no stage or sink %s runs here", letter.Client)
+	case errors.Is(err, client.ErrNoTry):
+		return LetterTried{}, Unavailable("the sink %s cannot tell without writing: resend the letter", letter.Client)
 	}
-	out := LetterTried{Outputs: []Record{}}
+	out := LetterTried{Sink: tried.Sink, Outputs: []Record{}}
 	if err != nil {
 		e := fault.Of(err)
 		out.Error, out.Code, out.Class = e.Err.Error(), e.Code, e.Class.String()
 	}
-	for _, r := range made {
+	for _, r := range tried.Outputs {
 		out.Outputs = append(out.Outputs, recordOf(r))
 	}
 	return out, nil

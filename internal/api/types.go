@@ -453,8 +453,9 @@ type LetterTry struct {
 	Note   string         `json:"note,omitempty"`
 }
 
-// LetterTried is what a stage makes of a record.
+// LetterTried is what a stage makes of a record, or a sink says of it.
 type LetterTried struct {
+	Sink    bool     `json:"sink,omitempty" doc:"a sink was asked: without an error it would write the record"`
 	Outputs []Record `json:"outputs"`
 	Error   string   `json:"error,omitempty"`
 	Code    string   `json:"code,omitempty"`

@@ -74,6 +74,15 @@ type Checker interface {
 	Check(ctx context.Context) error
 }
 
+// A Tryer is a sink that can tell what is wrong with a record without writing
+// it. Try returns the error that Write would have for the record by itself, as
+// far as the record is at fault; the destination may still refuse it for what
+// only it knows. It may be called while Write runs. [ErrNoTry] says that it
+// cannot tell after all.
+type Tryer interface {
+	Try(ctx context.Context, r *Record) error
+}
+
 // A Closer is a stage or sink that holds something. Close is called once, when
 // Run ends and no call to it runs any more.
 type Closer interface {

@@ -257,6 +257,34 @@ func TestBadRecordsAreNamedAndTheRestCounts(t *testing.T) {
 	}
 }
 
+func TestTryingSaysWhatWritingWouldAndWritesNothing(t *testing.T) {
+	l := newLog()
+	v := view(t, l)
+	for name, c := range map[string]struct {
+		r   *bus.Record
+		bad bool
+	}{
+		"an alert":         {alertRecord(spec{id: "a", group: "g"}), false},
+		"no alert":         {&bus.Record{Topic: bus.TopicAlerts, Value: []byte("{}")}, true},
+		"a change":         {changeRecord(t, inbox.Change{ID: "c", Group: "g", Who: "ann", What: inbox.Star}), false},
+		"no change":        {&bus.Record{Topic: bus.TopicTriage, Value: []byte("{}")}, true},
+		"a rerun's state":  {&bus.Record{Topic: bus.TopicReruns, Value: []byte("{}")}, false},
+		"of another topic": {&bus.Record{Topic: bus.TopicEvents, Value: []byte("{}")}, true},
+	} {
+		err := v.Try(t.Context(), &client.Record{Record: c.r})
+		if (err != nil) != c.bad || c.bad && fault.Of(err).Class != fault.Permanent {
+			t.Errorf("%s: %v", name, err)
+		}
+		errs, _ := errors.AsType[client.RecordErrors](view(t, newLog()).Write(t.Context(), []*client.Record{{Record: c.r}}))
+		if (errs[0] != nil) != c.bad {
+			t.Errorf("%s: written, %v", name, errs[0])
+		}
+	}
+	if page, err := v.List(t.Context(), inbox.Filter{}); err != nil || len(page.Groups) != 0 {
+		t.Errorf("after trying there is %+v, %v", page, err)
+	}
+}
+
 func TestFullDiskIsNoRecordsFault(t *testing.T) {
 	l := newLog()
 	v, db := open(t, t.TempDir(), l)

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/decodersring/decoder/internal/bus"
+	"github.com/decodersring/decoder/internal/client/rerun"
 	"github.com/decodersring/decoder/internal/event"
 )
 
@@ -146,6 +147,25 @@ func parseAlert(r *bus.Record) (*alert, error) {
 		return a, fmt.Errorf("%g is no score", a.score)
 	case len(a.json) > maxCopy:
 		return a, fmt.Errorf("an alert of %d bytes is larger than the inbox keeps (%d)", len(a.json), maxCopy)
+	}
+	return a, nil
+}
+
+// parseAgain reads what a rerun made, if that is an alert that the live run
+// would have appended to a topic of alerts; else it returns nil.
+func parseAgain(r *bus.Record) (*alert, error) {
+	topic, is := rerun.Document(r)
+	if !is || topic != bus.TopicAlerts && topic != bus.TopicEmailAlert {
+		return nil, nil
+	}
+	a, err := parseAlert(r)
+	if err != nil {
+		return a, err
+	}
+	a.rerun = bus.Value(r, rerun.HeaderRun)
+	a.group = "rerun " + a.rerun + " " + a.group
+	if a.rerun == "" || len(a.group) > maxKey {
+		return a, errors.New("an alert of a rerun needs the id of that, and a group")
 	}
 	return a, nil
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/client"
-	"github.com/decodersring/decoder/internal/client/rerun"
 	"github.com/decodersring/decoder/internal/fault"
 	"github.com/decodersring/decoder/internal/state"
 )
@@ -107,22 +106,48 @@ func (b *applying) apply(ctx context.Context, r *client.Record) error {
 	}
 	at := Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
 	switch r.Topic {
-	case bus.TopicAlerts, bus.TopicEmailAlert:
-		a, err := parseAlert(r.Record)
-		if err != nil {
-			return fault.NewPermanent(codeInvalid, err)
-		}
-		return b.alert(ctx, at, a)
-	case bus.TopicReruns:
-		return b.again(ctx, at, r)
 	case bus.TopicTriage:
 		c, err := parseChange(r.Record)
 		if err != nil {
 			return fault.NewPermanent(codeInvalid, err)
 		}
 		return b.change(ctx, at, c, r.Value)
+	default:
+		a, err := alertOf(r.Record)
+		if a == nil || err != nil {
+			return err
+		}
+		return b.alert(ctx, at, a)
 	}
-	return fault.NewPermanent(codeInvalid, fmt.Errorf("the inbox is not made of topic %s", r.Topic))
+}
+
+// Try implements client.Tryer.
+func (v *Inbox) Try(_ context.Context, r *client.Record) (err error) {
+	if r.Topic != bus.TopicTriage {
+		_, err = alertOf(r.Record)
+		return err
+	}
+	if _, err = parseChange(r.Record); err != nil {
+		return fault.NewPermanent(codeInvalid, err)
+	}
+	return nil
+}
+
+// alertOf reads the alert that a record holds, live or of a rerun; nil is a
+// record of a rerun that holds none.
+func alertOf(r *bus.Record) (a *alert, err error) {
+	switch r.Topic {
+	case bus.TopicAlerts, bus.TopicEmailAlert:
+		a, err = parseAlert(r)
+	case bus.TopicReruns:
+		a, err = parseAgain(r)
+	default:
+		err = fmt.Errorf("the inbox is not made of topic %s", r.Topic)
+	}
+	if err != nil {
+		return nil, fault.NewPermanent(codeInvalid, err)
+	}
+	return a, nil
 }
 
 // place returns the offset behind the last record applied of a partition.
@@ -144,27 +169,6 @@ func (q *queries) stored(ctx context.Context, p bus.Partition) (next int64, err 
 		return 0, fmt.Errorf("reading place: %w", err)
 	}
 	return next, nil
-}
-
-// again applies what a rerun made, if that is an alert that the live run would
-// have appended to a topic of alerts.
-func (b *applying) again(ctx context.Context, at Position, r *client.Record) error {
-	topic, is := rerun.Document(r.Record)
-	if !is || topic != bus.TopicAlerts && topic != bus.TopicEmailAlert {
-		return nil
-	}
-	a, err := parseAlert(r.Record)
-	if err == nil {
-		a.rerun = bus.Value(r.Record, rerun.HeaderRun)
-		a.group = "rerun " + a.rerun + " " + a.group
-	}
-	if err == nil && (a.rerun == "" || len(a.group) > maxKey) {
-		err = errors.New("an alert of a rerun needs its id, and a group")
-	}
-	if err != nil {
-		return fault.NewPermanent(codeInvalid, err)
-	}
-	return b.alert(ctx, at, a)
 }
 
 func (b *applying) alert(ctx context.Context, at Position, a *alert) error {

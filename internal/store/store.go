@@ -97,6 +97,13 @@ type Writer interface {
 	Committed()
 }
 
+// Tester is a writer that can tell whether it would take a document, without
+// writing it. Test returns the error that Write would have for the document,
+// as far as the document is at fault. It may be called concurrently.
+type Tester interface {
+	Test(ctx context.Context, d Doc) error
+}
+
 // DocErrors is the error of single documents of a batch, by their index: each
 // is permanent (package fault) and has one of the codes below.
 type DocErrors map[int]error

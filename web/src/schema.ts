@@ -2479,6 +2479,8 @@ export interface components {
             code?: string;
             error?: string;
             outputs: components["schemas"]["Record"][];
+            /** @description a sink was asked: without an error it would write the record */
+            sink?: boolean;
         };
         LetterTry: {
             letter: components["schemas"]["InboxPosition"];

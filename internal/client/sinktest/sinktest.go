@@ -16,6 +16,7 @@ import (
 	"github.com/decodersring/decoder/internal/client"
 	"github.com/decodersring/decoder/internal/client/dead"
 	"github.com/decodersring/decoder/internal/event"
+	"github.com/decodersring/decoder/internal/fault"
 	"github.com/decodersring/decoder/internal/obs"
 )
 
@@ -47,6 +48,7 @@ func Check(t *testing.T, c Case) {
 		t.Fatal(err)
 	}
 	defer b.Close()
+	c.try(t)
 	c.append(t, b, 0, records/2)
 	c.life(t, b, nil) // ended before its end, most likely
 	c.append(t, b, records/2, records)
@@ -82,6 +84,34 @@ func Check(t *testing.T, c Case) {
 	}
 	if want := min(len(c.Bad), 1); letters != want {
 		t.Errorf("%d dead letters, want %d", letters, want)
+	}
+}
+
+// try asks a sink that can tell without writing, before anything is written:
+// what it then writes is counted later.
+func (c Case) try(t *testing.T) {
+	sink := c.New(t)
+	if closer, closes := sink.(client.Closer); closes {
+		defer func() {
+			if err := closer.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	tryer, can := sink.(client.Tryer)
+	if !can {
+		return
+	}
+	other := records + 1 // one that is not appended later
+	for value, bad := range map[string]bool{c.Value(other, id(other)): false, c.Bad: true} {
+		if value == "" {
+			continue
+		}
+		r := c.record(other, value)
+		err := tryer.Try(t.Context(), &client.Record{Record: r, Origin: bus.Value(r, event.HeaderOrigin)})
+		if (err != nil) != bad || bad && fault.Of(err).Class != fault.Permanent {
+			t.Errorf("trying %.80q: %v", value, err)
+		}
 	}
 }
 

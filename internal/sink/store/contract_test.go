@@ -68,9 +68,10 @@ func (r *reopening) store() *vlogs.Store {
 func (r *reopening) Write(ctx context.Context, docs []store.Doc) error {
 	return r.store().Write(ctx, docs)
 }
-func (r *reopening) Flush(ctx context.Context) error { return r.store().Flush(ctx) }
-func (r *reopening) Committed()                      { r.store().Committed() }
-func (r *reopening) Check(ctx context.Context) error { return r.store().Check(ctx) }
+func (r *reopening) Test(ctx context.Context, d store.Doc) error { return r.store().Test(ctx, d) }
+func (r *reopening) Flush(ctx context.Context) error             { return r.store().Flush(ctx) }
+func (r *reopening) Committed()                                  { r.store().Committed() }
+func (r *reopening) Check(ctx context.Context) error             { return r.store().Check(ctx) }
 
 func TestTheSinkKeepsTheContractOnTheEmbeddedStore(t *testing.T) {
 	r := &reopening{dir: t.TempDir()}

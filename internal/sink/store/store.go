@@ -15,8 +15,8 @@ import (
 	"github.com/decodersring/decoder/internal/store"
 )
 
-// Sink writes records to a store. It implements client.Sink, client.Flusher
-// and client.Checker.
+// Sink writes records to a store. It implements client.Sink, client.Flusher,
+// client.Checker and client.Tryer.
 type Sink struct{ writer store.Writer }
 
 // New returns a sink that writes to w. When w has a method Check(ctx) error,
@@ -47,6 +47,19 @@ func (s *Sink) Write(ctx context.Context, batch []*client.Record) error {
 		return errs
 	}
 	return err
+}
+
+// Try implements [client.Tryer].
+func (s *Sink) Try(ctx context.Context, r *client.Record) error {
+	d, wanted := document(r)
+	t, can := s.writer.(store.Tester)
+	switch {
+	case !wanted:
+		return nil
+	case !can:
+		return client.ErrNoTry
+	}
+	return t.Test(ctx, d)
 }
 
 // Flush returns when everything written is durable and can be found.

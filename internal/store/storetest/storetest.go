@@ -358,6 +358,15 @@ func refused(t *testing.T, open Open) {
 	} {
 		docs = slices.Insert(docs, i, d)
 	}
+	tested := map[int]string{}
+	tester, tests := s.(store.Tester)
+	for i := range docs {
+		if tests {
+			if err := tester.Test(t.Context(), docs[i]); err != nil {
+				tested[i] = fault.Of(err).Code
+			}
+		}
+	}
 	err := s.Write(t.Context(), docs)
 	refused, ok := errors.AsType[store.DocErrors](err)
 	if !ok {
@@ -374,6 +383,9 @@ func refused(t *testing.T, open Open) {
 	want := map[int]string{0: store.CodeNotJSON, 1: store.CodeID, 2: store.CodeTooOld, 3: store.CodeFuture, 4: store.CodeFuture}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
+	}
+	if d := cmp.Diff(got, tested); tests && d != "" {
+		t.Errorf("a test says otherwise than a write:\n%s", d)
 	}
 	write(t, s)
 	if n := count(t, s, ""); n != 5 {

@@ -90,8 +90,9 @@ func (f *folder) close() error {
 	return f.guard.survived()
 }
 
-// check refuses a time outside what the folder keeps.
-func (f *folder) check(t, now time.Time) error {
+// check refuses a time outside what the folder keeps. The day of one that it
+// lets pass may have rows from now on, if that is noted.
+func (f *folder) check(t, now time.Time, note bool) error {
 	switch {
 	case t.After(now.Add(futureLimit)):
 		return fault.NewPermanent(store.CodeFuture, fmt.Errorf("%s is more than a day ahead", t.UTC().Format(time.RFC3339)))
@@ -100,11 +101,11 @@ func (f *folder) check(t, now time.Time) error {
 	case t.Unix() < 0:
 		return fault.NewPermanent(store.CodeTooOld, fmt.Errorf("%s is before 1970", t.UTC().Format(time.RFC3339)))
 	}
-	return f.admit(t.UnixNano() / levels[0])
+	return f.admit(t.UnixNano()/levels[0], note)
 }
 
 // admit refuses a day beyond those that may have rows.
-func (f *folder) admit(day int64) error {
+func (f *folder) admit(day int64, note bool) error {
 	if f.most == 0 {
 		return nil
 	}
@@ -113,7 +114,9 @@ func (f *folder) admit(day int64) error {
 	if !f.taken[day] && len(f.taken) >= f.most {
 		return fault.NewPermanent(store.CodeDays, fmt.Errorf("%s has documents of %d days already", f.name, f.most))
 	}
-	f.taken[day] = true
+	if note {
+		f.taken[day] = true
+	}
 	return nil
 }
 

@@ -93,14 +93,14 @@ func TestDaysAreBounded(t *testing.T) {
 	f := &folder{name: "captures", age: unlimitedAge, most: maxCaptureDays, taken: map[int64]bool{}}
 	base := time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)
 	for day := range maxCaptureDays {
-		if err := f.check(base.AddDate(0, 0, day), time.Now()); err != nil {
+		if err := f.check(base.AddDate(0, 0, day), time.Now(), true); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := f.check(base.AddDate(0, 0, maxCaptureDays), time.Now()); err == nil || fault.Of(err).Code != store.CodeDays {
+	if err := f.check(base.AddDate(0, 0, maxCaptureDays), time.Now(), true); err == nil || fault.Of(err).Code != store.CodeDays {
 		t.Errorf("a day more: %v", err)
 	}
-	if err := f.check(base, time.Now()); err != nil {
+	if err := f.check(base, time.Now(), true); err != nil {
 		t.Errorf("a day there is: %v", err)
 	}
 }

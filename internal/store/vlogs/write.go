@@ -112,6 +112,21 @@ func (s *Store) Write(ctx context.Context, docs []store.Doc) error {
 	return nil
 }
 
+// Test implements [store.Tester].
+func (s *Store) Test(ctx context.Context, d store.Doc) error {
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := s.folders()[partOf(&d)].check(d.Time, time.Now(), false); err != nil {
+		return err
+	}
+	var b rowBuilder
+	_, err = b.build(&d)
+	return err
+}
+
 // takeBatch waits until a batch is free. There are as many as processors:
 // with more at work at a time each would only be slower, and have its buffers
 // beside the others'.
@@ -149,7 +164,7 @@ func partOf(d *store.Doc) int {
 }
 
 func (b *batch) prepare(d *store.Doc, now time.Time) ([]field, error) {
-	if err := b.parts[partOf(d)].folder.check(d.Time, now); err != nil {
+	if err := b.parts[partOf(d)].folder.check(d.Time, now, true); err != nil {
 		return nil, err
 	}
 	return b.rows.build(d)
