@@ -89,52 +89,17 @@ func (p *Partition) sealActive(s *segment) error {
 	return p.store.checkpoint()
 }
 
-// hole is a part of a segment's file without a batch, and the offsets that are
-// missing there.
-type hole struct {
-	pos, end int64
-	from, to int64
-}
-
-// survey calls keep for every good batch of a segment and missing for
-// everything between, in order.
+// survey looks at the segment.
 func (p *Partition) survey(ctx context.Context, s *segment, keep func([]byte, *header) error, missing func(hole) error) error {
 	f, err := p.store.fs.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	size, next, end := s.size.Load(), s.base, s.end.Load()
-	bad := hole{pos: -1} // pending, until the next good batch tells its end
-	tell := func(to int64) error {
-		h := bad
-		h.from, h.to = next, to
-		bad.pos = -1
-		if h.pos < 0 {
-			return nil
-		}
-		return missing(h)
-	}
-	err = walkOver(f, size, func(_ int64, b []byte, h *header, good bool) (bool, error) {
-		follows := h.base == next || h.base > next && (bad.pos >= 0 || p.topic.Config().Compact)
-		if !good || !follows || h.end() > end || eachRecord(b, h, func(*Record) bool { return true }) != nil {
-			return false, ctx.Err()
-		}
-		if err := tell(h.base); err != nil {
-			return false, err
-		}
-		next = h.end()
-		return true, keep(b, h)
-	}, func(from, to int64) {
-		if bad.pos < 0 {
-			bad.pos = from
-		}
-		bad.end = to
-	})
-	if err != nil {
-		return err
-	}
-	return tell(end)
+	return survey{
+		size: s.size.Load(), base: s.base, end: s.end.Load(), gaps: p.topic.Config().Compact,
+		keep: func(_ int64, b []byte, h *header) error { return keep(b, h) }, missing: missing,
+	}.run(ctx, f)
 }
 
 // keepAside copies the bytes of a hole to a file of their own.

@@ -142,16 +142,25 @@ func (s *Store) detach(name string) (*Topic, string, error) {
 	return t, trash, nil
 }
 
+// changeable returns a topic that clients may change. The caller holds s.mu.
+func (s *Store) changeable(name string) (*Topic, error) {
+	t := s.byName[name]
+	if t == nil {
+		return nil, ErrUnknownTopic
+	}
+	if t.Internal {
+		return nil, fmt.Errorf("%w: %s is the broker's own", ErrInvalidTopic, name)
+	}
+	return t, nil
+}
+
 // Grow gives the topic more partitions.
 func (s *Store) Grow(name string, partitions int, dryRun bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.byName[name]
-	if t == nil {
-		return ErrUnknownTopic
-	}
-	if t.Internal {
-		return fmt.Errorf("%w: %s is the broker's own", ErrInvalidTopic, name)
+	t, err := s.changeable(name)
+	if err != nil {
+		return err
 	}
 	have := len(t.Partitions())
 	if partitions <= have || partitions > maxPartitions || s.countPartitions()+partitions-have > maxAll {
@@ -172,12 +181,9 @@ func (s *Store) Grow(name string, partitions int, dryRun bool) error {
 func (s *Store) SetConfig(name string, dryRun bool, change func(set map[string]string) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.byName[name]
-	if t == nil {
-		return ErrUnknownTopic
-	}
-	if t.Internal {
-		return fmt.Errorf("%w: %s is the broker's own", ErrInvalidTopic, name)
+	t, err := s.changeable(name)
+	if err != nil {
+		return err
 	}
 	set := t.Config().Set()
 	if set == nil {

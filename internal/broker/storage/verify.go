@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 )
@@ -117,48 +118,36 @@ func (v *verifier) segment(p *Partition, path string, base int64, last bool) (ne
 	}
 	v.Segments++
 	v.Bytes += size
-	compact := p.topic.Config().Compact
 	places := map[int64]int64{size: -1} // where batches start, and their offsets
 	next = base
-	badAt, why := int64(-1), "" // until the next good batch tells how far it goes
-	bad := func(pos int64, what string) {
-		if badAt < 0 {
-			badAt, why = pos, what
-		}
-	}
-	tell := func(to int64, behind string) {
-		if badAt >= 0 {
-			v.problem(path+logSuffix, badAt, "%s: %s%s", unreadableOffsets(next, to), why, behind)
-		}
-		badAt = -1
-	}
-	err = walkOver(f, size, func(pos int64, b []byte, h *header, good bool) (bool, error) {
-		v.Batches++
-		follows := h.base == next || h.base > next && (badAt >= 0 || compact)
-		switch {
-		case !good:
-			bad(pos, "batch does not match its CRC")
-			return true, v.ctx.Err()
-		case !follows:
-			bad(pos, fmt.Sprintf("batch has offset %d", h.base))
-			return true, v.ctx.Err()
-		}
-		tell(h.base, "")
-		places[pos] = h.base
-		next = h.end()
-		n := int64(0)
-		if err := eachRecord(b, h, func(*Record) bool { n++; return true }); err != nil {
-			v.problem(path+logSuffix, pos, "%v", err)
-		}
-		v.Records += n
-		return true, v.ctx.Err()
-	}, func(from, _ int64) { bad(from, "no batch begins here") })
+	var tail *hole // without a good batch behind it: its end is in the index
+	err = survey{
+		size: size, base: base, end: math.MaxInt64, gaps: p.topic.Config().Compact,
+		keep: func(pos int64, _ []byte, h *header) error {
+			places[pos] = h.base
+			next = h.end()
+			v.Batches++
+			v.Records += int64(h.count)
+			return v.ctx.Err()
+		},
+		missing: func(h hole) error {
+			if h.to == math.MaxInt64 {
+				tail = &h
+				return nil
+			}
+			v.problem(path+logSuffix, h.pos, "%s, up to byte %d", unreadableOffsets(h.from, h.to), h.end)
+			return nil
+		},
+	}.run(v.ctx, f)
 	if err != nil {
 		return 0, err
 	}
-	end := v.index(path, base, size, places, last)
-	tell(max(end, next), map[bool]string{true: " (the next start cuts a torn end)"}[last])
-	return max(end, next), nil
+	end := max(next, v.index(path, base, size, places, last))
+	if tail != nil {
+		v.problem(path+logSuffix, tail.pos, "%s, up to the end%s", unreadableOffsets(tail.from, end),
+			map[bool]string{true: " (the next start cuts a torn end)"}[last])
+	}
+	return end, nil
 }
 
 // unreadableOffsets names a half-open run of offsets.

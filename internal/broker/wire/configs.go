@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -62,7 +61,7 @@ func alterConfigs(r request, req *kmsg.AlterConfigsRequest) reply {
 	for _, res := range req.Resources {
 		rr := kmsg.NewAlterConfigsResponseResource()
 		rr.ResourceType, rr.ResourceName = res.ResourceType, res.ResourceName
-		c, err := r.alter(res.ResourceType, res.ResourceName, req.ValidateOnly, func(set map[string]string) error {
+		rr.ErrorCode, rr.ErrorMessage = r.alter(res.ResourceType, res.ResourceName, req.ValidateOnly, func(set map[string]string) error {
 			clear(set)
 			for _, c := range res.Configs {
 				if c.Value != nil {
@@ -71,10 +70,6 @@ func alterConfigs(r request, req *kmsg.AlterConfigsRequest) reply {
 			}
 			return nil
 		})
-		if err != nil {
-			text := err.Error()
-			rr.ErrorCode, rr.ErrorMessage = c, &text
-		}
 		resp.Resources = append(resp.Resources, rr)
 	}
 	return answered(resp)
@@ -86,7 +81,7 @@ func incrementalAlterConfigs(r request, req *kmsg.IncrementalAlterConfigsRequest
 	for _, res := range req.Resources {
 		rr := kmsg.NewIncrementalAlterConfigsResponseResource()
 		rr.ResourceType, rr.ResourceName = res.ResourceType, res.ResourceName
-		c, err := r.alter(res.ResourceType, res.ResourceName, req.ValidateOnly, func(set map[string]string) error {
+		rr.ErrorCode, rr.ErrorMessage = r.alter(res.ResourceType, res.ResourceName, req.ValidateOnly, func(set map[string]string) error {
 			for _, c := range res.Configs {
 				if err := applyChange(set, c.Op, c.Name, c.Value); err != nil {
 					return err
@@ -94,21 +89,16 @@ func incrementalAlterConfigs(r request, req *kmsg.IncrementalAlterConfigsRequest
 			}
 			return nil
 		})
-		if err != nil {
-			text := err.Error()
-			rr.ErrorCode, rr.ErrorMessage = c, &text
-		}
 		resp.Resources = append(resp.Resources, rr)
 	}
 	return answered(resp)
 }
 
-func (r request) alter(kind kmsg.ConfigResourceType, name string, dryRun bool, change func(map[string]string) error) (int16, error) {
+func (r request) alter(kind kmsg.ConfigResourceType, name string, dryRun bool, change func(map[string]string) error) (int16, *string) {
 	if kind != kmsg.ConfigResourceTypeTopic {
-		return code.InvalidRequest, errors.New("only topics have a configuration")
+		return failure(errNoConfig)
 	}
-	err := r.server.store.SetConfig(name, dryRun, change)
-	return errorCode(err), err
+	return failure(r.server.store.SetConfig(name, dryRun, change))
 }
 
 func applyChange(set map[string]string, op kmsg.IncrementalAlterConfigOp, name string, value *string) error {

@@ -3,7 +3,6 @@ package wire
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -35,7 +34,7 @@ func produce(r request, req *kmsg.ProduceRequest) reply {
 			rp.Partition, rp.BaseOffset, rp.LogAppendTime = t.Partitions[j].Partition, -1, -1
 			c, err := r.append(req, t.Topic, &t.Partitions[j], rp)
 			if err != nil {
-				fillProduceError(rp, err)
+				rp.ErrorCode, rp.ErrorMessage = failure(err)
 				continue
 			}
 			waiting = append(waiting, appended{resp: rp, commit: c})
@@ -49,7 +48,7 @@ func produce(r request, req *kmsg.ProduceRequest) reply {
 		for _, a := range waiting {
 			if err := a.commit.Wait(ctx); err != nil {
 				a.resp.BaseOffset = -1
-				fillProduceError(a.resp, err)
+				a.resp.ErrorCode, a.resp.ErrorMessage = failure(err)
 			}
 		}
 		return resp
@@ -92,50 +91,6 @@ const (
 )
 
 func recordCount(batch []byte) int { return int(binary.BigEndian.Uint32(batch[countAt:])) }
-
-var (
-	errAcks          = errors.New("acks must be 0, 1 or -1")
-	errTransactional = errors.New("transactions are not served")
-)
-
-func fillProduceError(rp *kmsg.ProduceResponseTopicPartition, err error) {
-	rp.ErrorCode = errorCode(err)
-	text := err.Error()
-	rp.ErrorMessage = &text
-}
-
-// errorCode is the code for an error of the storage.
-func errorCode(err error) int16 {
-	for _, e := range []struct {
-		err  error
-		code int16
-	}{
-		{errAcks, code.InvalidRequiredAcks},
-		{errTransactional, code.InvalidRequest},
-		{storage.ErrUnknownTopic, code.UnknownTopicOrPartition},
-		{storage.ErrClosed, code.UnknownTopicOrPartition},
-		{storage.ErrInvalidTopic, code.InvalidTopic},
-		{storage.ErrOffsetOutOfRange, code.OffsetOutOfRange},
-		{storage.ErrCorrupt, code.CorruptMessage},
-		{storage.ErrBadCRC, code.CorruptMessage},
-		{storage.ErrTooLarge, code.MessageTooLarge},
-		{storage.ErrInvalidBatch, code.InvalidRecord},
-		{storage.ErrNoKey, code.InvalidRecord},
-		{storage.ErrOldMagic, code.UnsupportedForMessage},
-		{storage.ErrTimestamp, code.InvalidTimestamp},
-		{storage.ErrSequence, code.OutOfOrderSequence},
-		{storage.ErrDuplicateSequence, code.DuplicateSequence},
-		{storage.ErrFenced, code.InvalidProducerEpoch},
-		{storage.ErrTopicExists, code.TopicAlreadyExists},
-		{storage.ErrInvalidPartitions, code.InvalidPartitions},
-		{storage.ErrInvalidConfig, code.InvalidConfig},
-	} {
-		if errors.Is(err, e.err) {
-			return e.code
-		}
-	}
-	return code.KafkaStorageError // a disk that fails or is full: try again
-}
 
 // initProducerID gives an idempotent producer an id of its own.
 func initProducerID(r request, req *kmsg.InitProducerIDRequest) reply {

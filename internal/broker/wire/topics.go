@@ -15,16 +15,13 @@ func createTopics(r request, req *kmsg.CreateTopicsRequest) reply {
 		rt := kmsg.NewCreateTopicsResponseTopic()
 		rt.Topic = req.Topics[i].Topic
 		rt.NumPartitions, rt.ReplicationFactor = -1, -1
-		if c, err := r.createTopic(req, &req.Topics[i], &rt); err != nil {
-			text := err.Error()
-			rt.ErrorCode, rt.ErrorMessage = c, &text
-		}
+		rt.ErrorCode, rt.ErrorMessage = failure(r.createTopic(req, &req.Topics[i], &rt))
 		resp.Topics = append(resp.Topics, rt)
 	}
 	return answered(resp)
 }
 
-func (r request) createTopic(req *kmsg.CreateTopicsRequest, t *kmsg.CreateTopicsRequestTopic, rt *kmsg.CreateTopicsResponseTopic) (int16, error) {
+func (r request) createTopic(req *kmsg.CreateTopicsRequest, t *kmsg.CreateTopicsRequestTopic, rt *kmsg.CreateTopicsResponseTopic) error {
 	spec := storage.TopicSpec{Name: t.Topic, Partitions: int(t.NumPartitions), Config: map[string]string{}}
 	if t.NumPartitions == -1 {
 		spec.Partitions = r.server.cfg.Partitions
@@ -32,11 +29,11 @@ func (r request) createTopic(req *kmsg.CreateTopicsRequest, t *kmsg.CreateTopics
 	if len(t.ReplicaAssignment) > 0 {
 		n, err := assigned(t)
 		if err != nil {
-			return code.InvalidAssignment, err
+			return err
 		}
 		spec.Partitions = n
 	} else if t.ReplicationFactor != -1 && t.ReplicationFactor != 1 {
-		return code.InvalidReplication, fmt.Errorf("replication factor %d, there is one broker", t.ReplicationFactor)
+		return fmt.Errorf("%w: %d, there is one broker", errReplication, t.ReplicationFactor)
 	}
 	for _, c := range t.Configs {
 		if c.Value != nil {
@@ -44,12 +41,11 @@ func (r request) createTopic(req *kmsg.CreateTopicsRequest, t *kmsg.CreateTopics
 		}
 	}
 	if req.ValidateOnly {
-		err := r.server.store.CheckTopic(spec)
-		return errorCode(err), err
+		return r.server.store.CheckTopic(spec)
 	}
 	created, err := r.server.store.Create(spec)
 	if err != nil {
-		return errorCode(err), err
+		return err
 	}
 	rt.TopicID, rt.NumPartitions, rt.ReplicationFactor = created.ID, int32(spec.Partitions), 1
 	for _, e := range created.Config().Entries() {
@@ -58,7 +54,7 @@ func (r request) createTopic(req *kmsg.CreateTopicsRequest, t *kmsg.CreateTopics
 		c.Name, c.Value, c.Source = e.Name, &value, int8(configSource(e))
 		rt.Configs = append(rt.Configs, c)
 	}
-	return code.None, nil
+	return nil
 }
 
 // assigned checks replica assignments, of which there is one that can be.
@@ -67,7 +63,7 @@ func assigned(t *kmsg.CreateTopicsRequestTopic) (partitions int, err error) {
 	for _, a := range t.ReplicaAssignment {
 		if len(a.Replicas) != 1 || a.Replicas[0] != nodeID || a.Partition < 0 ||
 			int(a.Partition) >= len(t.ReplicaAssignment) || seen[a.Partition] {
-			return 0, fmt.Errorf("partition %d on brokers %v: every partition once, on broker %d", a.Partition, a.Replicas, nodeID)
+			return 0, fmt.Errorf("%w: partition %d on brokers %v: every partition once, on broker %d", errAssignment, a.Partition, a.Replicas, nodeID)
 		}
 		seen[a.Partition] = true
 	}
@@ -98,11 +94,7 @@ func deleteTopics(r request, req *kmsg.DeleteTopicsRequest) reply {
 		default:
 			name := found.Name
 			rt.Topic, rt.TopicID = &name, found.ID
-			if err := r.server.store.Delete(name); err != nil {
-				rt.ErrorCode = errorCode(err)
-				text := err.Error()
-				rt.ErrorMessage = &text
-			} else {
+			if rt.ErrorCode, rt.ErrorMessage = failure(r.server.store.Delete(name)); rt.ErrorCode == code.None {
 				r.server.groups.TopicDeleted(r.ctx, name)
 			}
 		}
@@ -116,10 +108,7 @@ func createPartitions(r request, req *kmsg.CreatePartitionsRequest) reply {
 	for _, t := range req.Topics {
 		rt := kmsg.NewCreatePartitionsResponseTopic()
 		rt.Topic = t.Topic
-		if err := r.server.store.Grow(t.Topic, int(t.Count), req.ValidateOnly); err != nil {
-			text := err.Error()
-			rt.ErrorCode, rt.ErrorMessage = errorCode(err), &text
-		}
+		rt.ErrorCode, rt.ErrorMessage = failure(r.server.store.Grow(t.Topic, int(t.Count), req.ValidateOnly))
 		resp.Topics = append(resp.Topics, rt)
 	}
 	return answered(resp)

@@ -1,0 +1,58 @@
+package storage
+
+import (
+	"context"
+	"io"
+)
+
+// hole is a part of a segment's file without a batch, and the offsets that are
+// missing there, half-open both.
+type hole struct {
+	pos, end int64
+	from, to int64
+}
+
+// survey tells apart what of a segment's file is good and what is not: whole
+// batches that match their CRC, unpack, and follow one another.
+type survey struct {
+	size      int64
+	base, end int64 // offsets
+	gaps      bool  // offsets may have gaps: the topic is compacted
+
+	keep    func(pos int64, b []byte, h *header) error // every good batch
+	missing func(hole) error                           // everything between, in order
+}
+
+func (s survey) run(ctx context.Context, f io.ReaderAt) error {
+	next := s.base
+	bad := hole{pos: -1} // until the next good batch tells how far it goes
+	tell := func(to int64) error {
+		if bad.pos < 0 {
+			return nil
+		}
+		h := bad
+		h.from, h.to = next, to
+		bad.pos = -1
+		return s.missing(h)
+	}
+	err := walkOver(f, s.size, func(pos int64, b []byte, h *header, good bool) (bool, error) {
+		follows := h.base == next || h.base > next && (bad.pos >= 0 || s.gaps)
+		if !good || !follows || h.end() > s.end || eachRecord(b, h, func(*Record) bool { return true }) != nil {
+			return false, ctx.Err()
+		}
+		if err := tell(h.base); err != nil {
+			return false, err
+		}
+		next = h.end()
+		return true, s.keep(pos, b, h)
+	}, func(from, to int64) {
+		if bad.pos < 0 {
+			bad.pos = from
+		}
+		bad.end = to
+	})
+	if err != nil {
+		return err
+	}
+	return tell(s.end)
+}
