@@ -32,6 +32,7 @@ type conn struct {
 	signedIn bool
 	user     string
 	sasl     exchange // between handshake and the end of sign-in
+	out      []byte   // the writer's
 }
 
 // reply is the second half of a request: it may wait, and returns the
@@ -166,8 +167,12 @@ func (c *conn) next(ctx context.Context, r *bufio.Reader, out chan<- pending) er
 	}
 }
 
-// keepFrame is the largest buffer kept for the next request.
-const keepFrame = 6 << 20
+const (
+	// keepFrame is the largest buffer kept for the next request.
+	keepFrame = 6 << 20
+	// keepOut is the largest buffer a connection keeps for its next answer.
+	keepOut = 16 << 10
+)
 
 var frames = sync.Pool{New: func() any { return new([]byte) }}
 
@@ -250,9 +255,10 @@ type insetter interface {
 }
 
 func (c *conn) send(correlationID int32, resp kmsg.Response) error {
-	buf := frames.Get().(*[]byte)
-	out, insets := appendResponse((*buf)[:0], correlationID, resp)
-	*buf = out
+	out, insets := appendResponse(c.out[:0], correlationID, resp)
+	if c.out = out; cap(out) > keepOut {
+		c.out = nil
+	}
 	if c.remote {
 		if err := c.net.SetWriteDeadline(time.Now().Add(c.server.cfg.StallTimeout)); err != nil {
 			return err
@@ -261,9 +267,6 @@ func (c *conn) send(correlationID int32, resp kmsg.Response) error {
 	err := writeInset(c.net, out, insets)
 	if r, ok := resp.(insetter); ok {
 		r.release()
-	}
-	if cap(*buf) <= keepFrame {
-		frames.Put(buf)
 	}
 	return err
 }

@@ -32,11 +32,12 @@ type requestHead struct {
 }
 
 // readFrame reads the rest of a frame whose first bytes, head, say what it is.
-// A length that only claims to be long costs no more than a chunk.
+// A length that only claims to be long costs no more than a chunk, or four times
+// what has arrived.
 func readFrame(r io.Reader, buf []byte, size int) ([]byte, error) {
 	buf = buf[:0]
 	for len(buf) < size {
-		n := min(size-len(buf), max(chunk, len(buf)))
+		n := min(size-len(buf), max(chunk, 3*len(buf)))
 		buf = slices.Grow(buf, n)
 		got, err := io.ReadFull(r, buf[len(buf):len(buf)+n])
 		buf = buf[:len(buf)+got]
