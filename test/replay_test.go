@@ -193,6 +193,32 @@ func TestCopiesOfACaptureAreCountedOnce(t *testing.T) {
 	check(all[1], all[1])
 }
 
+// TestReplaysAtOnceWithoutAnInstance begins two that both would start one: the
+// second goes through that of the first, and goes on when that ends.
+func TestReplaysAtOnceWithoutAnInstance(t *testing.T) {
+	need(t, "suricata")
+	dir, data := t.TempDir(), t.TempDir()
+	rules := writeFile(t, dir, "own.rules", `alert icmp any any -> any any (msg:"echo"; itype:8; sid:1000001; rev:1;)`+"\n")
+	ended := make(chan result, 3)
+	for i := range cap(ended) {
+		ping := writeFile(t, dir, strconv.Itoa(i)+".pcap", string(pingCapture(10+i)))
+		go func() { ended <- decoder(t, data, "replay", "--wait", "--json", "--rules", rules, ping) }()
+	}
+	sum := 0
+	for range cap(ended) {
+		r := <-ended
+		got := lines[capture](t, r.out)
+		if r.code != 0 || len(got) != 1 || int(got[0].Alerts["1000001"]) != got[0].Packets {
+			t.Errorf("exit code %d, %+v\n%s", r.code, got, r.stderr)
+			continue
+		}
+		sum += got[0].Packets
+	}
+	if n := count(t, data, "event.dataset:decoder.alert"); n != uint64(sum) || sum != 10+11+12 {
+		t.Errorf("%d alerts are searchable, %d were reported, want 33", n, sum)
+	}
+}
+
 func TestRefusedRulesAreNamed(t *testing.T) {
 	need(t, "suricata")
 	dir, data := t.TempDir(), t.TempDir()

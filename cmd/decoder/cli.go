@@ -84,13 +84,24 @@ func unreachable(err error) error {
 // instanceOr reaches the instance on the data folder, or starts the parts
 // named in this process. stop ends what was started.
 func (g *globals) instanceOr(ctx context.Context, parts app.Parts, io streams) (c *control.Client, stop func() error, err error) {
-	c, err = control.Dial(ctx, g.dir())
-	if err == nil {
-		return c, c.Close, nil
+	for {
+		c, err = control.Dial(ctx, g.dir())
+		if err == nil {
+			return c, c.Close, nil
+		}
+		if !errors.Is(err, control.ErrNoInstance) {
+			return nil, nil, unreachable(err)
+		}
+		c, stop, err = g.startHere(ctx, parts, io)
+		if _, taken := errors.AsType[*app.InUseError](err); taken && app.Running(g.dir()) {
+			continue // another command has started meanwhile, and answers now
+		}
+		return c, stop, err
 	}
-	if !errors.Is(err, control.ErrNoInstance) {
-		return nil, nil, unreachable(err)
-	}
+}
+
+// startHere starts the parts named in this process, and reaches them.
+func (g *globals) startHere(ctx context.Context, parts app.Parts, io streams) (c *control.Client, stop func() error, err error) {
 	conf, err := g.config()
 	if err != nil {
 		return nil, nil, err

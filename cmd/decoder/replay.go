@@ -54,7 +54,7 @@ func (c *replayCmd) Run(ctx context.Context, g *globals, io streams) (err error)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stop()) }()
+	defer func() { err = errors.Join(err, stop()) }() // of the last one, see below
 	job := c.Job
 	if job == "" {
 		submitted, err := client.SubmitReplay(ctx, api.ReplayRequest{Paths: files, Rules: rules})
@@ -65,7 +65,7 @@ func (c *replayCmd) Run(ctx context.Context, g *globals, io streams) (err error)
 		fmt.Fprintf(io.err, "replay job %s: %s\n", job, counted(submitted.Captures, "capture"))
 	}
 	w := &replayView{out: io.out, err: io.err, json: c.JSON, bar: isTerminal(io.err)}
-	if err := watchReplay(ctx, g, client, job, c.Wait, w); err != nil {
+	if stop, err = watchReplay(ctx, g, io, client, stop, job, c.Wait, w); err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("no longer watching; the replay goes on when an instance runs: decoder replay --job %s: %w", job, err)
 		}
@@ -75,24 +75,36 @@ func (c *replayCmd) Run(ctx context.Context, g *globals, io streams) (err error)
 }
 
 // watchReplay follows a job to its end, and to the next instance when the one
-// it asked is restarted.
-func watchReplay(ctx context.Context, g *globals, client *control.Client, job string, wait bool, w *replayView) error {
-	for {
-		w.at = 0
-		err := client.WatchReplay(ctx, job, wait, w.update)
+// it asks is restarted. One that was there for another command alone is not
+// waited for: the job is finished here. It returns what stops the last one.
+func watchReplay(ctx context.Context, g *globals, io streams, client *control.Client, stop func() error, job string, wait bool, w *replayView) (func() error, error) {
+	for passing := false; ; {
+		running, err := client.Version(ctx)
+		if err == nil {
+			passing, w.at = running.Passing, 0
+			err = client.WatchReplay(ctx, job, wait, w.update)
+		}
 		if err == nil || ctx.Err() != nil {
-			return err
+			return stop, err
 		}
 		if _, answered := errors.AsType[*api.Error](err); answered && !errors.Is(err, api.ErrUnavailable) {
-			return err
+			return stop, err
 		}
-		fmt.Fprintln(w.err, "the instance is gone; waiting for its next start")
-		next, err := awaitInstance(ctx, g)
+		none := func() error { return nil }
+		if err := stop(); err != nil {
+			return none, err
+		}
+		if passing {
+			client, stop, err = g.instanceOr(ctx, app.ReplayParts, io)
+		} else {
+			fmt.Fprintln(w.err, "the instance is gone; waiting for its next start")
+			if client, err = awaitInstance(ctx, g); err == nil {
+				stop = client.Close
+			}
+		}
 		if err != nil {
-			return err
+			return none, err
 		}
-		defer next.Close()
-		client = next
 	}
 }
 

@@ -110,6 +110,10 @@ func stream[In, Item any](h func(s *Server, ctx context.Context, c call, in In, 
 			stop := l.flushEvery(ctx, 200*time.Millisecond)
 			err := h(s, ctx, callOf(r), in, func(item Item) error { return l.emit(item) })
 			stop()
+			if err != nil && ctx.Err() != nil && r.Context().Err() == nil {
+				// Cut short, and not by who asked: that must not look whole.
+				return l.end(r.Context(), Unavailable("the instance is stopping"))
+			}
 			return l.end(ctx, err)
 		},
 	}

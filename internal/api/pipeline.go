@@ -57,6 +57,9 @@ func (s *Server) tail(ctx context.Context, _ call, in Tail, emit func(Record) er
 		return s.tailFrom(ctx, in, &t)
 	}
 	err = s.deps.Log.Tail(ctx, in.Topic, in.Last, in.Follow, t.take)
+	if !t.done {
+		err = errors.Join(err, ctx.Err())
+	}
 	return errors.Join(t.err, err)
 }
 

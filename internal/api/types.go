@@ -503,6 +503,7 @@ type SelfTestResult struct {
 // Version says what is running.
 type Version struct {
 	Version string    `json:"version"`
+	Passing bool      `json:"passing,omitempty" doc:"it serves one command and ends with it"`
 	Commit  string    `json:"commit,omitempty"`
 	Go      string    `json:"go"`
 	Data    string    `json:"data,omitempty" doc:"the data folder"`

@@ -216,5 +216,5 @@ func until(release func() error) func(context.Context) error {
 }
 
 func (a *App) version() api.Version {
-	return api.Version{Version: a.options.Version, Go: runtime.Version(), Data: a.options.Data, Started: a.started, PID: os.Getpid()}
+	return api.Version{Version: a.options.Version, Passing: !a.options.Parts.Web, Go: runtime.Version(), Data: a.options.Data, Started: a.started, PID: os.Getpid()}
 }

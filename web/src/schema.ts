@@ -2784,6 +2784,8 @@ export interface components {
             /** @description the data folder */
             data?: string;
             go: string;
+            /** @description it serves one command and ends with it */
+            passing?: boolean;
             pid?: number;
             /** Format: date-time */
             started?: string;

@@ -106,3 +106,44 @@ func TestMissingPartSaysSo(t *testing.T) {
 		t.Errorf("alert: %v", err)
 	}
 }
+
+type replays = api.Replays
+
+// endless is a replay that is never done.
+type endless struct{ replays }
+
+func (endless) Watch(ctx context.Context, _ string, _ bool, emit func(api.ReplayUpdate) error) error {
+	if err := emit(api.ReplayUpdate{}); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A stream that the instance's end cuts short must not look whole.
+func TestStreamsSayThatTheInstanceIsStopping(t *testing.T) {
+	dir := t.TempDir()
+	s, err := api.New(api.Options{SocketDir: dir}, api.Deps{Replays: endless{}}, obs.Scope{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	<-s.Ready()
+	c, err := control.Dial(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	err = c.WatchReplay(t.Context(), "x", true, func(api.ReplayUpdate) error {
+		stop()
+		return nil
+	})
+	if !errors.Is(err, api.ErrUnavailable) {
+		t.Errorf("the stream ends with %v", err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
