@@ -29,10 +29,10 @@ func (j *journal) open() error {
 		}
 		j.free = append(j.free, f)
 	}
-	return j.fs.SyncDir(j.dir)
+	return nil
 }
 
-// create opens a file, or makes one. What an existing one holds is of an older
+// create opens a file, or makes one that a crash leaves there. What an existing one holds is of an older
 // generation.
 func (j *journal) create() (*journalFile, error) {
 	name := filepath.Join(j.dir, fmt.Sprintf("%d%s", j.count, journalSuffix))
@@ -41,6 +41,9 @@ func (j *journal) create() (*journalFile, error) {
 		return nil, fmt.Errorf("creating journal: %w", err)
 	}
 	size, err := f.Size()
+	if err == nil {
+		err = j.fs.SyncDir(j.dir)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("creating journal: %w", err), f.Close())
 	}
@@ -126,9 +129,6 @@ func (j *journal) fileFor(n int64) (*journalFile, error) {
 	}
 	if len(j.free) == 0 && j.count < journalMaxFiles {
 		f, err := j.create()
-		if err == nil {
-			err = j.fs.SyncDir(j.dir)
-		}
 		if err != nil {
 			return nil, err
 		}
