@@ -36,7 +36,7 @@ func TestAutoCreatedTopicSurvivesAKill(t *testing.T) {
 	req := kmsg.NewPtrMetadataRequest()
 	req.AllowAutoTopicCreation = true
 	topic := kmsg.NewMetadataRequestTopic()
-	topic.Topic = kmsg.StringPtr("json_ingest")
+	topic.Topic = new("json_ingest")
 	req.Topics = append(req.Topics, topic)
 	resp, err := req.RequestWith(t.Context(), p.to(t))
 	p.kill() // as soon as it was answered

@@ -39,7 +39,7 @@ func TestOnlyWhoSpeaksForTheGroupCommits(t *testing.T) {
 		unknown.Topics[0].Topic = "other"
 		wantCode(t, "an unknown topic", f.commit(unknown), code.UnknownTopicOrPartition)
 		long := committing(ids[0], generation, 1)
-		long.Topics[0].Partitions[0].Metadata = kmsg.StringPtr(strings.Repeat("x", maxOffsetMetadata+1))
+		long.Topics[0].Partitions[0].Metadata = new(strings.Repeat("x", maxOffsetMetadata+1))
 		wantCode(t, "long metadata", f.commit(long), code.OffsetMetadataTooLarge)
 
 		other := f.join(joining(""))
