@@ -9,14 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/decodersring/decoder/test/opensearch"
+	"github.com/decodersring/decoder/test/elastic"
 )
 
 // TestEverythingReachesOpenSearchOnce has the real program put what it takes in
 // into a real OpenSearch, while both are killed.
 func TestEverythingReachesOpenSearchOnce(t *testing.T) {
 	need(t, "kcat")
-	node := opensearch.Start(t)
+	node := elastic.Start(t, elastic.Products()[0])
 	data := t.TempDir()
 	if err := os.WriteFile(filepath.Join(data, "decoder.yml"), []byte("elastic: {url: "+node.URL()+"}\nmail: {own: [mine.example]}\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -21,7 +21,7 @@ type object = map[string]any
 
 // templateFor returns the index template, as both servers take it.
 func templateFor(prefix string, v server) []byte {
-	leaf := object{"type": "flattened", "ignore_above": 1024}
+	leaf := object{"type": "flattened", "ignore_above": 1024, "depth_limit": 64}
 	if v.opensearch {
 		leaf = object{"type": "flat_object"}
 	}

@@ -1,8 +1,8 @@
-// Package opensearch starts OpenSearch for tests: one node on loopback, from
-// the jars Maven has, which can be killed and started again. It needs a JDK (17
-// or newer) and mvn; without them a test is skipped, loudly. It knows nothing of
-// the program.
-package opensearch
+// Package elastic starts Elasticsearch and OpenSearch for tests: one node on
+// loopback, from the jars Maven has, which can be killed and started again. It
+// needs a JDK (17 or newer) and mvn; without them a test is skipped, loudly. It
+// knows nothing of the program.
+package elastic
 
 import (
 	"bytes"
@@ -18,33 +18,42 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
 
-// Version of OpenSearch.
-const Version = "2.19.1"
+// Product is a server and its version.
+type Product struct {
+	Name    string // as in its group and packages
+	Version string
+	Log4j   string // the version it was built with
+}
+
+// Products are the servers. Elasticsearch 8 is not among them: its network
+// layer is not on Maven Central.
+func Products() []Product {
+	return []Product{{"opensearch", "2.19.1", "2.21.0"}, {"elasticsearch", "7.17.28", "2.17.1"}}
+}
 
 const pom = `<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
-  <groupId>test</groupId><artifactId>opensearch</artifactId><version>1</version>
+  <groupId>test</groupId><artifactId>server</artifactId><version>1</version>
   <dependencies>
-    <dependency><groupId>org.opensearch</groupId><artifactId>opensearch</artifactId><version>` + Version + `</version></dependency>
-    <dependency><groupId>org.opensearch.plugin</groupId><artifactId>transport-netty4-client</artifactId><version>` + Version + `</version></dependency>
-    <dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-core</artifactId><version>2.21.0</version></dependency>
+    <dependency><groupId>org.%[1]s</groupId><artifactId>%[1]s</artifactId><version>%[2]s</version></dependency>
+    <dependency><groupId>org.%[1]s.plugin</groupId><artifactId>transport-netty4-client</artifactId><version>%[2]s</version></dependency>
+    <dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-core</artifactId><version>%[3]s</version></dependency>
   </dependencies>
 </project>
 `
 
 //go:embed testdata/Serve.java
-var serve []byte
+var serve string
 
 // patience is how long a node may take to answer.
 const patience = 2 * time.Minute
 
-// jars fetches OpenSearch once a process; Maven keeps it for the next.
-var jars = sync.OnceValues(func() (string, error) {
+// jars returns the folder of the server's jars, which are fetched once.
+func (p Product) jars() (string, error) {
 	for _, program := range []string{"javac", "mvn"} {
 		if _, err := exec.LookPath(program); err != nil {
 			return "", fmt.Errorf("install a JDK 17 and maven: %w", err)
@@ -54,26 +63,37 @@ var jars = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cache, "decoder-test", "opensearch-"+Version)
-	lib := filepath.Join(dir, "lib")
-	if _, err := os.Stat(filepath.Join(dir, "complete")); err == nil {
+	dir := filepath.Join(cache, "decoder-test")
+	lib := filepath.Join(dir, p.Name+"-"+p.Version+"-jars")
+	if _, err := os.Stat(lib); err == nil {
 		return lib, nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "pom.xml"), []byte(pom), 0o644); err != nil {
+	// Several tests may fetch at once: whoever is first is kept.
+	part, err := os.MkdirTemp(dir, "part-")
+	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory="+lib)
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("fetching OpenSearch by mvn: %w\n%s", err, out)
+	defer os.RemoveAll(part)
+	if err := os.WriteFile(filepath.Join(part, "pom.xml"), fmt.Appendf(nil, pom, p.Name, p.Version, p.Log4j), 0o644); err != nil {
+		return "", err
 	}
-	return lib, os.WriteFile(filepath.Join(dir, "complete"), nil, 0o644)
-})
+	cmd := exec.Command("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib")
+	cmd.Dir = part
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("fetching %s by mvn: %w\n%s", p.Name, err, out)
+	}
+	if err := os.Rename(filepath.Join(part, "lib"), lib); err != nil {
+		if _, gone := os.Stat(lib); gone != nil {
+			return "", err
+		}
+	}
+	return lib, nil
+}
 
-// Node is a running OpenSearch.
+// Node is a running server.
 type Node struct {
 	dir, lib string
 	port     string
@@ -86,15 +106,15 @@ type Node struct {
 // Start runs a node until the test ends; settings are names and values in
 // turn. It skips the test, saying what is missing, where Java or Maven is
 // absent or the artifacts cannot be fetched.
-func Start(t testing.TB, settings ...string) *Node {
+func Start(t testing.TB, p Product, settings ...string) *Node {
 	t.Helper()
-	lib, err := jars()
+	lib, err := p.jars()
 	if err != nil {
-		t.Skipf("SKIPPED, OpenSearch is not available: %v", err)
+		t.Skipf("SKIPPED, %s is not available: %v", p.Name, err)
 	}
 	n := &Node{dir: t.TempDir(), lib: lib, settings: settings}
 	source := filepath.Join(n.dir, "Serve.java")
-	if err := os.WriteFile(source, serve, 0o600); err != nil {
+	if err := os.WriteFile(source, []byte(strings.ReplaceAll(serve, "opensearch", p.Name)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.CommandContext(t.Context(), "javac", "-cp", n.classes(), "-d", n.dir, source).CombinedOutput(); err != nil {
@@ -142,7 +162,7 @@ func (n *Node) Restart(t testing.TB) {
 		select {
 		case <-ctx.Done():
 			out, _ := os.ReadFile(n.log.Name())
-			t.Fatalf("OpenSearch does not answer: %v\n%s", err, out)
+			t.Fatalf("the server does not answer: %v\n%s", err, out)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -6,7 +6,7 @@ import org.opensearch.node.InternalSettingsPreparer;
 import org.opensearch.node.Node;
 import org.opensearch.transport.Netty4Plugin;
 
-/** One node of OpenSearch with its files in the folder and its API on the loopback port given, until its input ends. */
+/** One node with its files in the folder and its API on the loopback port given, until its input ends. */
 class Serve extends Node {
     Serve(Settings settings) {
         super(InternalSettingsPreparer.prepareEnvironment(settings, Map.of(), null, () -> "test"), List.of(Netty4Plugin.class), false);
