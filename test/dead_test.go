@@ -48,7 +48,7 @@ stages:
 	}
 	await(t, "the edited record", func() bool { return strings.Contains(decoder(t, data, "tail", "loud").out, "MENDED") })
 	deadOf(t, data, "loud", 1)
-	if r := decoder(t, data, "dead", "discard", "--all", "--stage", "loud", "--text", `"message":`); r.code != 0 || !strings.Contains(r.stderr, "1 dead letters") {
+	if r := decoder(t, data, "dead", "discard", "--all", "--stage", "loud", "--text", `"message":`); r.code != 0 || !strings.Contains(r.stderr, "1 dead letter") {
 		t.Errorf("discard: %+v", r)
 	}
 	deadOf(t, data, "loud", 0)

@@ -101,6 +101,16 @@ func TestReplayOfRealCaptures(t *testing.T) {
 			t.Errorf("after a second replay %d events are searchable, want the same %d", n, events)
 		}
 	})
+
+	t.Run("in the form of the schemas", func(t *testing.T) {
+		need(t, "kcat")
+		i := up(t, data, "--no-capture")
+		h := holdTo(t)
+		h.topic(t, data, "events")
+		h.topic(t, data, "alerts")
+		h.want(t, eventSchema, alertSchema)
+		i.terminate(t)
+	})
 }
 
 func TestUnreadableCapturesAreNamedAndTheRestGoesOn(t *testing.T) {
