@@ -30,7 +30,7 @@ type alertsListCmd struct {
 	Kind     string `help:"network, host, mail or pipeline." placeholder:"KIND"`
 	Text     string `help:"Part of title, address, name or rule id." placeholder:"TEXT"`
 	Rerun    string `help:"What a rerun found, instead of the live alerts." placeholder:"ID"`
-	From     string `help:"Last seen at or after: RFC 3339, a date, or an age such as 24h." placeholder:"TIME"`
+	From     string `help:"Last seen at or after: RFC 3339, a date (UTC), or an age such as 24h." placeholder:"TIME"`
 	To       string `help:"Last seen before." placeholder:"TIME"`
 	Limit    int    `help:"At most so many, 0 for all." default:"100"`
 	JSON     bool   `help:"One group a line."`

@@ -27,7 +27,7 @@ type deadFilter struct {
 	Stage string `help:"Of one stage or sink." placeholder:"NAME"`
 	Code  string `help:"With one error code." placeholder:"CODE"`
 	Text  string `help:"With this in the error, the key or the value." placeholder:"TEXT"`
-	From  string `help:"Failed at or after: RFC 3339, a date, or an age such as 24h." placeholder:"TIME"`
+	From  string `help:"Failed at or after: RFC 3339, a date (UTC), or an age such as 24h." placeholder:"TIME"`
 	To    string `help:"Failed before." placeholder:"TIME"`
 	State string `help:"open, resent, discarded or all." enum:"open,resent,discarded,all" default:"open"`
 }

@@ -66,10 +66,18 @@ func run(ctx context.Context, args []string, io streams) int {
 		return code
 	}
 	if err != nil {
-		fmt.Fprintf(io.err, "decoder: %v\n", err)
+		fmt.Fprintf(io.err, "decoder: %v\n%s --help says how it is used\n", err, named(err))
 		return exitUsage
 	}
 	return exitCode(io.err, parsed.Run(&root.globals, commandName(parsed.Command())))
+}
+
+// named is the command that was used wrongly, as far as it is known.
+func named(err error) string {
+	if e, ok := errors.AsType[*kong.ParseError](err); ok && e.Context.Selected() != nil {
+		return e.Context.Selected().FullPath()
+	}
+	return "decoder"
 }
 
 // errNamed is returned by a command that has already said what failed.

@@ -13,7 +13,7 @@ import (
 
 type rerunCmd struct {
 	Stage    string   `help:"Stage to run again over what the log holds." placeholder:"NAME"`
-	From     string   `help:"Begin with records of that time: RFC 3339, a date, or an age such as 7d." placeholder:"TIME"`
+	From     string   `help:"Begin with records of that time: RFC 3339, a date (UTC), or an age such as 7d." placeholder:"TIME"`
 	Rules    []string `help:"With --stage detect: the rules that count, instead of those the sensor had; may be repeated. A rule that is not among them alerts no more, one that is changed alerts as it says now. New rules find nothing: only a replay of captures reads packets again." placeholder:"FILE" sep:"none"`
 	Ask      bool     `help:"With a stage of one's own that calls a service: it may be called again."`
 	Note     string   `help:"Why." placeholder:"TEXT"`

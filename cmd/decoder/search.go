@@ -14,7 +14,7 @@ import (
 
 type searchCmd struct {
 	Query []string `arg:"" optional:"" help:"Words, \"phrases\", field:value, field:>10, wildcards, networks, AND OR NOT ( )."`
-	From  string   `help:"Events at or after: RFC 3339, a date, or an age such as 24h or 7d." placeholder:"TIME"`
+	From  string   `help:"Events at or after: RFC 3339, a date (UTC), or an age such as 24h or 7d." placeholder:"TIME"`
 	To    string   `help:"Events before." placeholder:"TIME"`
 	Limit int      `help:"At most so many events, 0 for all." default:"100"`
 	JSON  bool     `help:"One ECS document a line." xor:"form"`

@@ -113,7 +113,7 @@ func (c *groupsCmd) Run(ctx context.Context, g *globals, io streams) error {
 
 type tailCmd struct {
 	Topic     string `arg:"" help:"The topic."`
-	From      string `help:"begin, end (or next: behind the last), an offset, --from=-N for the last N of each partition, or a time: RFC 3339, a date, or an age." default:"-10" placeholder:"WHERE"`
+	From      string `help:"begin, end (or next: behind the last), an offset, --from=-N for the last N of each partition, or a time: RFC 3339, a date (UTC), or an age." default:"-10" placeholder:"WHERE"`
 	Partition string `short:"p" help:"Only this partition." placeholder:"N"`
 	Limit     int    `help:"At most so many records, 0 for all." default:"0"`
 	Follow    bool   `short:"f" help:"Go on at the end of the log until interrupted."`
