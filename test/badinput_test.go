@@ -47,7 +47,7 @@ func TestBadLinesOfAnEveFile(t *testing.T) {
 	})
 	dead := must(t, data, "tail", "dead_normalise", "--from", "begin", "--json")
 	for _, value := range []string{malformed, "not JSON", "\x00\x01\x02"} {
-		if want := fmt.Sprintf(`"value":%s`, quoted(value)); strings.Count(dead, want) != 1 {
+		if want := `"value":` + quoted(value); strings.Count(dead, want) != 1 {
 			t.Errorf("%s is not a dead letter, once and whole, in\n%.2000s", want, dead)
 		}
 	}

@@ -43,7 +43,7 @@ func expandFolder(folder string) []Capture {
 		return []Capture{failed(filepath.Base(folder), folder, err)}
 	}
 	var out []Capture
-	_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	_ = filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 		name, relErr := filepath.Rel(root, path)
 		if relErr != nil {
 			name = path

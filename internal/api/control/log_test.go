@@ -62,7 +62,7 @@ func TestTail(t *testing.T) {
 	partition := "" // that all have come to
 	for p, s := range at {
 		if s.To > 0 {
-			partition = fmt.Sprint(p)
+			partition = strconv.Itoa(int(p))
 		}
 	}
 	for _, c := range []struct {
