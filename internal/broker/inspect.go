@@ -29,24 +29,9 @@ type PartitionInfo struct {
 }
 
 // Topics describes every topic of a running broker. Only after Ready.
-func (b *Broker) Topics() []TopicInfo { return describe(b.store.Topics()) }
-
-// DescribeTopics describes every topic of a data folder that no broker uses.
-// It recovers the log as a start does.
-func DescribeTopics(dataDir string) (topics []TopicInfo, err error) {
-	s := storage.New(storage.Options{Dir: dataDir})
-	if err := s.Open(); err != nil {
-		return nil, err
-	}
-	topics = describe(s.Topics())
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return topics, s.Run(ctx) // which closes it
-}
-
-func describe(topics []*storage.Topic) []TopicInfo {
+func (b *Broker) Topics() []TopicInfo {
 	var out []TopicInfo
-	for _, t := range topics {
+	for _, t := range b.store.Topics() {
 		info := TopicInfo{
 			Name: t.Name, ID: base64.RawURLEncoding.EncodeToString(t.ID[:]), Internal: t.Internal, Config: t.Config().Set(),
 		}
