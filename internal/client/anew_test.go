@@ -2,6 +2,8 @@ package client_test
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,10 +17,7 @@ import (
 func TestTopicsMadeAnewAreReadFromTheirBeginning(t *testing.T) {
 	b := bustest.Open(t)
 	spec := client.Spec{Name: "anew", Inputs: []string{in}, Outputs: []string{out}, Stage: &stage{handle: pass}}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- client.Run(ctx, b, spec, scope(t)) }()
-	defer func() { cancel(); <-ended }()
+	run(t, b, spec)
 	put := func(value string) {
 		t.Helper()
 		for deadline := time.Now().Add(30 * time.Second); ; {
@@ -49,4 +48,32 @@ func TestTopicsMadeAnewAreReadFromTheirBeginning(t *testing.T) {
 		delete(left, string(r.Value))
 		return len(left) > 0
 	})
+}
+
+// TestARefusedOutputIsHandledAgainThoughNothingElseComes has the log refuse
+// what is made of the last record there is, or of all that is in flight, since
+// the topic is not there yet.
+func TestARefusedOutputIsHandledAgainThoughNothingElseComes(t *testing.T) {
+	for _, n := range []int{1, 20_000} {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
+			b := bustest.Open(t)
+			late := &stage{handle: func(_ context.Context, r *client.Record, o *client.Output) error {
+				o.Emit("made_late", r.Key, r.Value)
+				return nil
+			}}
+			rt, _ := run(t, b, client.Spec{Name: "late", Inputs: []string{in}, Stage: late, InFlight: 1 << 20})
+			send(t, b, n)
+			await(t, func() bool {
+				s := rt.Client("late").Status()
+				return s.Kind == client.PhaseLog && strings.Contains(s.Reason, bus.CodeUnknownTopic)
+			})
+			if err := b.Ensure(t.Context(), bus.Lookup("made_late")); err != nil {
+				t.Fatal(err)
+			}
+			drain(t, rt, "late")
+			if all := bustest.All(t, b, "made_late"); len(all) < n {
+				t.Errorf("%d of %d outputs", len(all), n)
+			}
+		})
+	}
 }

@@ -152,7 +152,8 @@ func TestAPoisonRecordBecomesADeadLetterWithItsBytes(t *testing.T) {
 	rt, _ := run(t, b, client.Spec{Name: "poison", Inputs: []string{in}, Outputs: []string{out}, Stage: s, Version: "v1"})
 	send(t, b, 10)
 	drain(t, rt, "poison")
-	if got := values(bustest.All(t, b, out)); strings.Join(got, " ") != "0 1 2 4 5 6 8 9" {
+	// A log that refuses an output at first gets others of its batch again.
+	if got := slices.Compact(values(bustest.All(t, b, out))); strings.Join(got, " ") != "0 1 2 4 5 6 8 9" {
 		t.Errorf("outputs %v", got)
 	}
 	letters := map[string]dead.Letter{}

@@ -19,8 +19,9 @@ import (
 // three deaths in a row, at the third of them alone. With fewer, processes
 // that are killed from outside again and again would condemn healthy records.
 type marks struct {
-	Format int  `json:"v"`
-	Open   bool `json:"open,omitempty"`
+	Format int    `json:"v"`
+	Topic  string `json:"topic,omitempty"` // id of the topic, in hex: offsets of one that was deleted say nothing of another of its name
+	Open   bool   `json:"open,omitempty"`
 
 	Deaths int   `json:"deaths,omitempty"`
 	From   int64 `json:"from,omitempty"`

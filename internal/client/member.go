@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -10,13 +11,18 @@ import (
 
 // Assigned implements [bus.Member].
 func (c *Client) Assigned(ctx context.Context, given map[bus.Partition]bus.Position) (map[bus.Partition]int64, error) {
-	ends, err := c.ends(ctx, given)
+	topics, err := c.survey(ctx, given)
 	if err != nil {
 		return nil, err
 	}
 	elsewhere := map[bus.Partition]int64{}
 	for tp, at := range given {
-		if c.resumer != nil && tp.Topic != bus.TopicResend {
+		topic := topics[tp.Topic]
+		span := topic.bounds[tp.Partition]
+		if id := readMarks(at.Metadata).Topic; id != "" && id != topic.id { // of one that had the same name
+			at = bus.Position{Offset: -1}
+			elsewhere[tp] = span.From
+		} else if c.resumer != nil && tp.Topic != bus.TopicResend {
 			next, known, err := c.resumer.Resume(ctx, tp)
 			if err != nil {
 				return nil, fmt.Errorf("asking the sink where to begin: %w", err)
@@ -26,7 +32,7 @@ func (c *Client) Assigned(ctx context.Context, given map[bus.Partition]bus.Posit
 				elsewhere[tp] = next
 			}
 		}
-		p := c.newPartition(tp, at, ends[tp])
+		p := c.newPartition(tp, at, span.To, topic.id)
 		c.mu.Lock()
 		before := c.partitions[tp]
 		c.partitions[tp] = p
@@ -41,22 +47,29 @@ func (c *Client) Assigned(ctx context.Context, given map[bus.Partition]bus.Posit
 	return elsewhere, nil
 }
 
-func (c *Client) ends(ctx context.Context, given map[bus.Partition]bus.Position) (map[bus.Partition]int64, error) {
-	ends := map[bus.Partition]int64{}
-	topics := map[string]bool{}
+// surveyed is what the log says of a topic.
+type surveyed struct {
+	id     string
+	bounds map[int32]bus.Span
+}
+
+func (c *Client) survey(ctx context.Context, given map[bus.Partition]bus.Position) (map[string]surveyed, error) {
+	topics := map[string]surveyed{}
 	for tp := range given {
-		topics[tp.Topic] = true
-	}
-	for topic := range topics {
-		bounds, err := c.runtime.bus.Bounds(ctx, topic)
+		if _, done := topics[tp.Topic]; done {
+			continue
+		}
+		id, err := c.runtime.bus.FreshTopicID(ctx, tp.Topic)
 		if err != nil {
 			return nil, err
 		}
-		for n, s := range bounds {
-			ends[bus.Partition{Topic: topic, Partition: n}] = s.To
+		bounds, err := c.runtime.bus.Bounds(ctx, tp.Topic)
+		if err != nil {
+			return nil, err
 		}
+		topics[tp.Topic] = surveyed{hex.EncodeToString(id[:]), bounds}
 	}
-	return ends, nil
+	return topics, nil
 }
 
 // Revoked implements [bus.Member]. It lets what is being handled end, makes it

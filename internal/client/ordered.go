@@ -14,15 +14,37 @@ const (
 // ordered handles the partition's records one after the other, without
 // waiting for the log to acknowledge the outputs of one before the next.
 func (p *partition) ordered(out *Output) {
-	for {
-		records := p.take(chunkRecords, chunkBytes)
-		if records == nil || !p.mend(out) {
-			return
+	for p.ready() {
+		ok := true
+		switch {
+		case p.tracker.refused():
+			ok = p.mend(out)
+		case !p.room():
+			ok = p.advance()
+		default:
+			ok = p.chunk(p.cut(chunkRecords, chunkBytes), out)
 		}
-		if !p.chunk(records, out) {
+		if !ok {
 			return
 		}
 	}
+}
+
+// ready waits until there are records to handle, for the first time or, since
+// the log has refused an output, again.
+// It returns false when the partition ends first.
+func (p *partition) ready() bool {
+	for !p.stopping() {
+		if p.queueFilled() || p.tracker.refused() {
+			return true
+		}
+		select {
+		case <-p.arrived:
+		case <-p.progress:
+		case <-p.stop:
+		}
+	}
+	return false
 }
 
 // chunk handles records in order under one entry, which is cut wherever the

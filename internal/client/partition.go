@@ -43,7 +43,7 @@ type partition struct {
 	movedAt    atomic.Int64 // when an entry last ended, or the queue was last empty
 }
 
-func (c *Client) newPartition(tp bus.Partition, at bus.Position, end int64) *partition {
+func (c *Client) newPartition(tp bus.Partition, at bus.Position, end int64, topic string) *partition {
 	ctx, cancel := context.WithCancel(c.ctx)
 	p := &partition{
 		Partition: tp, c: c, ctx: ctx, cancel: cancel,
@@ -54,6 +54,7 @@ func (c *Client) newPartition(tp bus.Partition, at bus.Position, end int64) *par
 	p.tracker.at = -1
 	p.tracker.ended = p.ended
 	p.marks = readMarks(at.Metadata).inherit(at.Offset, end)
+	p.marks.Topic = topic
 	p.suspectTo = p.marks.To
 	p.movedAt.Store(time.Now().UnixNano())
 	return p
@@ -174,9 +175,7 @@ func (p *partition) await() bool {
 func (p *partition) take(most int, mostBytes int64) []*bus.Record {
 	for p.await() {
 		if p.room() {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			return p.cutQueue(most, mostBytes)
+			return p.cut(most, mostBytes)
 		}
 		if !p.advance() {
 			return nil
@@ -200,6 +199,12 @@ func (p *partition) advance() bool {
 	case <-p.stop:
 		return false
 	}
+}
+
+func (p *partition) cut(most int, mostBytes int64) []*bus.Record {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cutQueue(most, mostBytes)
 }
 
 // cutQueue takes records off the front of the queue. The caller holds mu.

@@ -80,11 +80,13 @@ func (p *partition) write(items []*item, e *entry, w waits) bool {
 	return true
 }
 
-// faulty judges single records, waits as long as the longest asks for, and
+// faulty judges single records, waits until the log has the dead letters of
+// those at fault, then as long as the longest of the others asks for, and
 // returns those to be written again.
 func (p *partition) faulty(items []*item, errs RecordErrors, began time.Time, e *entry, w waits) ([]*item, bool) {
 	var (
 		left    []*item
+		letters []*bus.Record
 		longest time.Duration
 		shown   error
 	)
@@ -97,13 +99,16 @@ func (p *partition) faulty(items []*item, errs RecordErrors, began time.Time, e 
 		verdict, wait := p.judge(it, err, began)
 		if verdict == bury {
 			p.handled(it)
-			p.append([]*bus.Record{p.letter(it, err)}, e)
+			letters = append(letters, p.letter(it, err))
 			continue
 		}
 		if wait >= longest {
 			longest, shown = wait, err
 		}
 		left = append(left, it)
+	}
+	if len(letters) > 0 && !p.acknowledged(items[0], letters, w) {
+		return nil, false
 	}
 	if len(left) == 0 || longest == 0 {
 		return left, true

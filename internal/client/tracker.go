@@ -131,6 +131,13 @@ func (t *tracker) position() (at, bytes int64, entries int) {
 	return t.at, t.bytes, len(t.entries)
 }
 
+// refused reports whether the log has refused an output.
+func (t *tracker) refused() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.broken > 0
+}
+
 // settled returns the entries that ended with an error once no other is in
 // flight before or between them; nil while some are.
 func (t *tracker) settled() (broken []*entry, wait bool) {
