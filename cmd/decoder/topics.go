@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/decodersring/decoder/internal/api"
+	"github.com/decodersring/decoder/internal/api/control"
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/config"
+	"github.com/decodersring/decoder/internal/obs"
 )
 
 type topicsCmd struct {
@@ -105,10 +107,28 @@ func (c *groupsCmd) Run(ctx context.Context, g *globals, io streams) error {
 	if err != nil {
 		return err
 	}
-	return list(io.out, c.JSON, groups, "GROUP STATE MEMBERS LAG BEHIND", func(g bus.GroupInfo) []string {
+	err = list(io.out, c.JSON, groups, "GROUP STATE MEMBERS LAG BEHIND", func(g bus.GroupInfo) []string {
 		behind := time.Duration(g.LagSeconds * float64(time.Second))
 		return []string{g.Name, g.State, number(len(g.Members)), number(g.Lag), age(behind)}
 	})
+	if err != nil || c.JSON {
+		return err
+	}
+	return sayWaiting(ctx, client, io)
+}
+
+// sayWaiting says what the log and its clients wait for.
+func sayWaiting(ctx context.Context, client *control.Client, io streams) error {
+	health, err := client.Health(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range health.Components {
+		if c.Level != obs.OK && c.Message != "" && (c.Component == "broker" || strings.HasPrefix(c.Component, "client/")) {
+			fmt.Fprintf(io.err, "%s: %s\n", c.Component, c.Message)
+		}
+	}
+	return nil
 }
 
 type tailCmd struct {

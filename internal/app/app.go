@@ -174,6 +174,7 @@ func (a *App) start(ctx context.Context) error {
 		wanted bool
 		run    func(context.Context) error
 	}{
+		{true, a.roomToStart},
 		{a.options.Parts.Pipeline, a.chooseInterface},
 		{a.options.Parts.Pipeline, a.startLog},
 		{a.options.Parts.Store, a.startStore},

@@ -121,6 +121,9 @@ func (a *App) startLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if a.options.Parts.Sensor {
+		a.life.start("reserve", newReserve(a.path("reserve"), int64(a.options.Config.Disk.Free), a.scope("reserve").Logger()).Run)
+	}
 	if len(c.Brokers) == 0 {
 		// An embedded log is this process's own, which takes its place in the
 		// groups again after a restart; many processes may share a cluster.
@@ -179,7 +182,7 @@ func (a *App) startStore(ctx context.Context) error {
 		LiveAge: time.Duration(c.Store.Retention), LiveBytes: budget.live,
 		CaptureAge: time.Duration(c.Store.Captures), CaptureBytes: budget.captures,
 		RerunAge: bus.Lookup(bus.TopicReruns).Retention, RerunBytes: budget.reruns,
-		MinFreeBytes: int64(c.Disk.Free),
+		MinFreeBytes: int64(c.Disk.Free) / 2, // the log's intake stops before
 	}, a.scope("store"))
 	if err != nil {
 		return err
@@ -252,7 +255,7 @@ func (a *App) startMachine() error {
 	if err != nil {
 		return err
 	}
-	deps := machine.Deps{To: a.bus, Clients: a.clients.Status, Scope: a.scope("machine")}
+	deps := machine.Deps{To: a.bus, Clients: a.clients.Status, Refused: a.bus.Refused, Scope: a.scope("machine")}
 	if a.bus.Embedded() {
 		deps.DeadLetters = func(ctx context.Context) (int64, int64, error) {
 			taken, err := a.bus.DeadBytes(ctx)

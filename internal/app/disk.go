@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +17,18 @@ type diskBudget struct{ log, live, captures, reruns int64 }
 
 // minBudget is what the program cannot do with less of.
 const minBudget = 256 << 20
+
+// roomToStart refuses to start on a full disk: log and store could not be
+// opened, and would say so in other words.
+func (a *App) roomToStart(context.Context) error {
+	limit := int64(a.options.Config.Disk.Free)
+	free, err := freeDisk(a.options.Data)
+	if err != nil || free >= limit/8 {
+		return err
+	}
+	return fmt.Errorf("the disk of %s is full: %s are free, %s is the least to start with, and %s to take anything in: remove something there",
+		a.options.Data, config.Size(free), config.Size(limit/8), config.Size(limit))
+}
 
 const budgetLine = "disk budget %d bytes\n"
 

@@ -18,7 +18,7 @@ import (
 func (a *App) startReplays(rules func() (suricata.RuleSet, error)) error {
 	replayer, err := replay.New(replay.Options{
 		Dir:   a.path("replay"),
-		Topic: bus.TopicSuricata,
+		Topic: bus.TopicSuricata, MinFree: int64(a.options.Config.Disk.Free),
 	}, replay.Deps{Log: a.bus, Scope: a.scope("replay"), Rules: rules, Kept: a.kept})
 	if err != nil {
 		return err

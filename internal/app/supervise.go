@@ -135,10 +135,12 @@ func (s *supervisor) once(ctx context.Context) (status int, byStore bool, err er
 	c := s.command
 	c.Env = append(c.Env, WorkerEnv+"="+mode)
 	var mu sync.Mutex
+	noRoom := false // that is the disk's fault: without the store nothing would be better
 	c.Line = func(line string) {
 		mu.Lock()
 		defer mu.Unlock()
 		byStore = byStore || strings.Contains(line, "/lib/logstorage") || strings.Contains(line, "/internal/store/vlogs")
+		noRoom = noRoom || strings.Contains(line, "no space left on device")
 		s.pass(line)
 	}
 	p, err := proc.Start(c)
@@ -160,7 +162,7 @@ func (s *supervisor) once(ctx context.Context) (status int, byStore bool, err er
 	} else if p.Err() != nil {
 		return 0, false, fmt.Errorf("running the worker: %w", p.Err())
 	}
-	return status, byStore, nil
+	return status, byStore && !noRoom, nil
 }
 
 // screenPrefix marks the lines of a worker that are for standard output.

@@ -56,12 +56,17 @@ type Config struct {
 	Relaxed bool
 	// Budget is what all topics may take on the disk in bytes; 0: no limit.
 	Budget int64
-	// MinFree is the free disk space in bytes below which appends are refused,
-	// retriably; 0: 512 MiB. A negative one switches the guard off.
+	// MinFree is the free disk space in bytes below which nothing new is taken
+	// in, and below a quarter of which nothing at all, retriably; 0: 512 MiB. A
+	// negative one switches the guard off.
 	MinFree int64
 	// AutoCreate returns the topic to create when a client asks for one that
 	// does not exist. nil: none is.
 	AutoCreate func(name string) (TopicSpec, bool)
+	// Keep says of which groups the budget keeps what they have still to read:
+	// rather nothing more is taken in. nil: none. It counts for a group while
+	// it has members, and two minutes more.
+	Keep func(group string) bool
 	// OffsetRetention is how long offsets of a group without members are
 	// kept; 0: 7 days.
 	OffsetRetention time.Duration
@@ -112,6 +117,12 @@ func New(cfg Config, scope obs.Scope) (*Broker, error) {
 	opts.Dir, opts.Log, opts.Relaxed = cfg.DataDir, scope.Logger(), cfg.Relaxed
 	opts.Budget, opts.MinFree = cfg.Budget, cfg.MinFree
 	opts.Events = b.events(m)
+	if cfg.Keep != nil {
+		opts.Unread = b.unread
+	}
+	if opts.JournalBytes == 0 && cfg.Budget > 0 {
+		opts.JournalBytes = min(max(cfg.Budget/32, 2<<20), 32<<20) // up to four of them
+	}
 	b.store = storage.New(opts)
 	b.groups = groups.New(groups.Config{
 		Retention: cfg.OffsetRetention, Log: scope.Logger(), Exists: b.exists,
@@ -239,6 +250,10 @@ func (b *Broker) SetBudget(bytes int64) { b.store.SetBudget(bytes) }
 
 // Size returns the bytes of all topics. Only after Ready.
 func (b *Broker) Size() int64 { return b.store.Size() }
+
+// Refused returns why the log takes nothing new in at present; nil when it
+// does. Only after Ready.
+func (b *Broker) Refused() error { return b.store.Refused() }
 
 // ClusterID identifies this log for ever. Only after Ready.
 func (b *Broker) ClusterID() string { return b.store.ClusterID() }

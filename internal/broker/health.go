@@ -11,7 +11,7 @@ import (
 const component = "broker"
 
 // health turns what the store tells into the broker's state: failed while a
-// partition is offline, degraded while writes are refused, the journal cannot be
+// partition is offline, degraded while intake is refused, the journal cannot be
 // written or something on the disk is corrupt.
 type health struct {
 	scope obs.Scope
@@ -19,7 +19,7 @@ type health struct {
 	mu      sync.Mutex
 	offline map[string]error
 	corrupt int
-	full    bool
+	refused error // intake is; nil: it is not
 	scarce  bool
 	journal error // why it is out of use
 }
@@ -50,8 +50,8 @@ func (h *health) state() (obs.Level, string) {
 		return obs.Failed, fmt.Sprintf("%d partitions are offline, %s: %v", len(h.offline), name, err)
 	}
 	switch {
-	case h.full:
-		return obs.Degraded, "appends are refused: the disk is nearly full"
+	case h.refused != nil:
+		return obs.Degraded, "intake is refused: " + h.refused.Error()
 	case h.corrupt > 0:
 		return obs.Degraded, fmt.Sprintf("%d corrupt batches on the disk: decoder log verify lists them, decoder log repair has readers get past them", h.corrupt)
 	case h.journal != nil:

@@ -57,6 +57,12 @@ func (m *metrics) register(scope obs.Scope, b *Broker) {
 	scope.Register(m.bytesIn, m.recordsIn, m.bytesOut, m.removed, m.requests, m.sync, m.syncErrors, m.refused, m.corrupt, m.connections,
 		gauge("log_bytes", "Size of all topics.", func() float64 { return float64(b.store.Size()) }),
 		gauge("free_disk_bytes", "Free space on the disk.", func() float64 { return float64(b.store.Free()) }),
+		gauge("intake_refused", "1 while the log takes nothing new in.", func() float64 {
+			if b.store.Refused() != nil {
+				return 1
+			}
+			return 0
+		}),
 		gauge("offline_partitions", "Partitions out of service.", func() float64 { return float64(b.health.offlineCount()) }),
 		gauge("groups", "Consumer groups.", func() float64 {
 			n := 0
@@ -112,7 +118,7 @@ func (b *Broker) events(m *metrics) storage.Events {
 		},
 		Journal: func(err error) { h.change(func() { h.journal = err }) },
 		Scarce:  func(scarce bool) { h.change(func() { h.scarce = scarce }) },
-		Full:    func(full bool, _ uint64) { h.change(func() { h.full = full }) },
+		Intake:  func(refused error) { h.change(func() { h.refused = refused }) },
 	}
 }
 

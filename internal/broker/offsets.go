@@ -64,3 +64,25 @@ func (l offsetsLog) Each(fn func(key, value []byte)) error {
 	}
 	return p.Each(func(r *storage.Record) { fn(r.Key, r.Value) })
 }
+
+// unread returns how far the groups that the budget waits for have come: of
+// each partition they read, the lowest offset, and whose it is.
+func (b *Broker) unread() map[storage.Place]storage.Reader {
+	all := map[storage.Place]storage.Reader{}
+	for _, r := range b.groups.Readings(b.cfg.Keep) {
+		for topic, offsets := range r.Topics {
+			t := b.store.Topic(topic)
+			if t == nil {
+				continue
+			}
+			for _, p := range t.Partitions() {
+				at := max(offsets[p.Index()], 0) // nothing committed: all is to be read
+				place := storage.Place{Topic: topic, Partition: p.Index()}
+				if first, ok := all[place]; !ok || at < first.Offset {
+					all[place] = storage.Reader{Name: r.Group, Offset: at}
+				}
+			}
+		}
+	}
+	return all
+}

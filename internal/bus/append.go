@@ -3,7 +3,9 @@ package bus
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -21,8 +23,49 @@ const (
 )
 
 // Append implements [Appender]. A record the log can never take is a permanent
-// fault; any other error is worth a retry.
+// fault; any other error is worth a retry. While the embedded log takes nothing
+// new in, records of ingest topics wait, and after two seconds the error says
+// why.
 func (b *Bus) Append(ctx context.Context, records ...*Record) error {
+	if slices.ContainsFunc(records, func(r *Record) bool { return intake(r.Topic) }) {
+		if err := b.awaitIntake(ctx); err != nil {
+			return err
+		}
+	}
+	return b.AppendDerived(ctx, records...)
+}
+
+// intakeEvery is how often a source that waits looks whether the log takes
+// something in.
+const intakeEvery = 50 * time.Millisecond
+
+// intakeWait is how long it waits before it says so: the log may be full for a
+// moment only.
+const intakeWait = 2 * time.Second
+
+// awaitIntake returns when the log takes new records in, or is worth another
+// try. They wait here and not in the producer, whose room is needed for what
+// frees the log.
+func (b *Bus) awaitIntake(ctx context.Context) error {
+	for began := time.Now(); ; {
+		refused := b.Refused()
+		if refused == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fault.NewRetry(CodeLog, errors.Join(refused, ctx.Err()))
+		case <-time.After(intakeEvery):
+			if time.Since(began) > intakeWait {
+				return fault.NewRetry(CodeLog, refused)
+			}
+		}
+	}
+}
+
+// AppendDerived is Append for what is made of records of the log: it does not
+// wait while the log takes nothing new in.
+func (b *Bus) AppendDerived(ctx context.Context, records ...*Record) error {
 	var (
 		wg    sync.WaitGroup
 		mu    sync.Mutex
@@ -50,7 +93,7 @@ func (b *Bus) Append(ctx context.Context, records ...*Record) error {
 // goroutine or this one, when the log has acknowledged it or never will, then
 // with an error that [Bus.Append] would class. Order is kept per key in order
 // of calls. It blocks while the bytes not yet acknowledged are at their limit,
-// until ctx ends.
+// until ctx ends, but not, as Append does, while the log takes nothing new in.
 func (b *Bus) Produce(ctx context.Context, r *Record, done func(*Record, error)) {
 	b.client.Produce(ctx, r, done)
 }

@@ -31,7 +31,8 @@ const deadPrefix = "dead_"
 type Class uint8
 
 const (
-	// ClassIngest is what came from outside and was, or will be, decoded.
+	// ClassIngest is what came from outside and was, or will be, decoded: none
+	// is taken in while the log is full of what is still to be read.
 	ClassIngest Class = iota
 	// ClassDerived can be made again from what it was derived from.
 	ClassDerived
@@ -84,10 +85,14 @@ func Catalogue() []Topic {
 		{Name: TopicAlerts, Partitions: 6, Retention: 90 * day, MaxMessage: maxIngest, Class: ClassAlerts},
 		{Name: TopicTriage, Partitions: 6, MaxMessage: mebibyte, Class: ClassKept},
 		{Name: TopicDeadState, Partitions: 1, Compact: true, MaxMessage: mebibyte, Class: ClassKept},
-		{Name: TopicResend, Partitions: 6, Retention: 7 * day, MaxMessage: maxWrapped, Class: ClassIngest},
+		{Name: TopicResend, Partitions: 6, Retention: 7 * day, MaxMessage: maxWrapped, Class: ClassDerived},
 		{Name: TopicReruns, Partitions: 6, Retention: 30 * day, MaxMessage: maxIngest, Class: ClassDerived},
 	}
 }
+
+// intake reports whether the topic is one that records come into the program
+// by.
+func intake(topic string) bool { return strings.HasSuffix(topic, "_ingest") }
 
 // DeadTopic declares the topic of a client's dead letters. They are kept until
 // a person has dealt with them: age removes none.

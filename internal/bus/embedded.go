@@ -24,7 +24,7 @@ type embedded struct {
 func startEmbedded(ctx context.Context, config Config, scope obs.Scope) (*embedded, error) {
 	b, err := broker.New(broker.Config{
 		DataDir: config.Dir, Listen: config.Listen, Advertise: config.Advertise, TLS: config.TLS, Open: config.Open,
-		Relaxed: config.Relaxed, Budget: config.Budget, MinFree: config.MinFree, AutoCreate: autoCreate,
+		Relaxed: config.Relaxed, Budget: config.Budget, MinFree: config.MinFree, Keep: kept, AutoCreate: autoCreate,
 		MaxRequestBytes: 2 * maxWrapped,
 	}, scope)
 	if err != nil {
@@ -52,11 +52,32 @@ func startEmbedded(ctx context.Context, config Config, scope obs.Scope) (*embedd
 // that come before the program; it makes no other.
 func autoCreate(name string) (broker.TopicSpec, bool) {
 	for _, t := range Catalogue() {
-		if t.Name == name && strings.HasSuffix(name, "_ingest") {
+		if t.Name == name && intake(name) {
 			return broker.TopicSpec{Name: name, Partitions: int(t.Partitions), Config: embeddedSettings(t)}, true
 		}
 	}
 	return broker.TopicSpec{}, false
+}
+
+// kept says which groups' unread records the disk budget keeps: those of the
+// program's own clients, which are named after it, but for reruns: what they
+// read again was read before.
+func kept(group string) bool {
+	return strings.HasPrefix(group, groupPrefix) && !strings.HasPrefix(group, rerunPrefix)
+}
+
+const (
+	groupPrefix = "decoder-"
+	rerunPrefix = groupPrefix + "rerun-"
+)
+
+// Refused returns why the embedded log takes nothing new in at present; nil
+// when it does. Of a cluster it is not known.
+func (b *Bus) Refused() error {
+	if b.embedded == nil {
+		return nil
+	}
+	return b.embedded.broker.Refused()
 }
 
 // dialer connects within the process.

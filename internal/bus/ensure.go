@@ -104,6 +104,8 @@ func embeddedSettings(t Topic) map[string]string {
 		set["decoder.budget"] = "last"
 	case ClassKept:
 		set["decoder.budget"] = "exempt"
+	case ClassDerived, ClassAlerts:
+		set["decoder.budget"] = "derived"
 	default:
 		set["decoder.budget"] = "normal"
 	}

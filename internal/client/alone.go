@@ -27,7 +27,7 @@ func (p *partition) alone(r *bus.Record, out *Output, w waits) bool {
 func (p *partition) acknowledged(it *item, outputs []*bus.Record, w waits) bool {
 	for n := 0; ; n++ {
 		p.c.metrics.out(len(outputs), sizes(outputs))
-		err := p.c.runtime.bus.Append(p.ctx, outputs...)
+		err := p.c.runtime.bus.AppendDerived(p.ctx, outputs...)
 		if err == nil {
 			return true
 		}

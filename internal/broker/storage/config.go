@@ -11,14 +11,16 @@ import (
 	"time"
 )
 
-// Budget says what the budget over all topics may take from a topic.
+// Budget says what the budget over all topics may take from a topic, and
+// whether the topic is appended to while the log takes nothing new in.
 type Budget string
 
 // Values of the topic configuration decoder.budget.
 const (
-	BudgetNormal Budget = "normal" // oldest first, with all others
-	BudgetLast   Budget = "last"   // only when nothing normal is left
-	BudgetExempt Budget = "exempt" // never
+	BudgetNormal  Budget = "normal"  // taken oldest first, with all others; intake
+	BudgetDerived Budget = "derived" // taken as normal; made from what was taken in, so it goes on
+	BudgetLast    Budget = "last"    // taken only when nothing else is left; goes on
+	BudgetExempt  Budget = "exempt"  // never taken; goes on
 )
 
 // Names of topic configurations, as Kafka calls them, and one of our own.
@@ -93,7 +95,7 @@ func options() []option {
 		{ConfigMinISR, "1", func(_ *Config, v string) error { return oneOf(v, "1") }},
 		{ConfigBudget, string(BudgetNormal), func(c *Config, v string) error {
 			c.Budget = Budget(v)
-			return oneOf(v, string(BudgetNormal), string(BudgetLast), string(BudgetExempt))
+			return oneOf(v, string(BudgetNormal), string(BudgetDerived), string(BudgetLast), string(BudgetExempt))
 		}},
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // crashFS is a file system in memory that knows what a power failure leaves:
@@ -28,6 +29,7 @@ type crashFS struct {
 	hook    func(op, name string) error
 	reads   int64 // bytes read from logs
 	syncs   int
+	free    atomic.Int64 // bytes; 0: a lot
 }
 
 // inode is a file.
@@ -276,7 +278,14 @@ func (c *crashFS) SyncDir(name string) error {
 	return nil
 }
 
-func (c *crashFS) Free(string) (uint64, error)       { return 1 << 40, nil }
+// Free says what the test set, else a lot.
+func (c *crashFS) Free(string) (uint64, error) {
+	if free := c.free.Load(); free > 0 {
+		return uint64(free), nil
+	}
+	return 1 << 40, nil
+}
+
 func (c *crashFS) Lock(string) (func() error, error) { return func() error { return nil }, nil }
 
 type crashFile struct {

@@ -12,6 +12,9 @@ var (
 	ErrOffline = errors.New("partition is offline")
 	// ErrDiskFull: the free-disk guard refuses writes; try again later.
 	ErrDiskFull = errors.New("free disk space is below the limit")
+	// ErrUnread: nothing more is taken in before what is there has been read;
+	// try again later.
+	ErrUnread = errors.New("the disk budget is full of what is still to be read")
 	// ErrClosed: the log is closing, or the topic was deleted.
 	ErrClosed = errors.New("partition is closed")
 	// ErrOffsetOutOfRange: the log does not hold that offset.

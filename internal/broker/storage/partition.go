@@ -93,13 +93,24 @@ func (p *Partition) Unwatch(c chan<- struct{}) { p.watchers.remove(c) }
 // keeps nothing of b. A batch of an idempotent producer that is there already
 // is not appended again: its commit is that of the first.
 func (p *Partition) Append(b []byte) (base int64, c *Commit, err error) {
+	return p.append(b, p.topic.Config().Budget == BudgetNormal)
+}
+
+// AppendDerived is Append for what is made of records that were taken in
+// before, whatever the topic: it goes on while the budget refuses intake, since
+// what was read can only then be removed.
+func (p *Partition) AppendDerived(b []byte) (base int64, c *Commit, err error) {
+	return p.append(b, false)
+}
+
+func (p *Partition) append(b []byte, intake bool) (base int64, c *Commit, err error) {
 	cfg := p.topic.Config()
 	now := p.store.now()
 	h, err := validate(b, cfg.rules(), now)
 	if err != nil {
 		return 0, nil, err
 	}
-	if err := p.store.admit(p.topic, len(b)); err != nil {
+	if err := p.store.admit(p.topic, len(b), intake); err != nil {
 		return 0, nil, err
 	}
 	p.mu.Lock()
@@ -177,7 +188,7 @@ func (p *Partition) commit(b []byte) *Commit {
 func (p *Partition) room(n int64, cfg *Config) error {
 	if p.active != nil {
 		size := p.active.size.Load()
-		if size == 0 || size+n <= cfg.SegmentBytes {
+		if size == 0 || size+n <= min(cfg.SegmentBytes, p.store.segmentShare()) {
 			return nil
 		}
 	}

@@ -5,21 +5,6 @@ import (
 	"time"
 )
 
-// SetBudget changes what all topics together may take; 0 is no limit. It
-// counts from the next round of retention.
-func (s *Store) SetBudget(bytes int64) { s.budget.Store(bytes) }
-
-// Size returns the bytes of all topics.
-func (s *Store) Size() int64 {
-	var n int64
-	for _, t := range s.Topics() {
-		for _, p := range t.Partitions() {
-			n += p.Size()
-		}
-	}
-	return n
-}
-
 // enforceRetention removes what is too old, too much, or over the budget, and
 // compacts what is to be compacted.
 func (s *Store) enforceRetention() {
@@ -136,74 +121,6 @@ func removeSegment(fsys FS, path string) error {
 		return err
 	}
 	return nil
-}
-
-// enforceBudget removes the oldest segments of all topics until they fit:
-// first of topics with an ordinary budget, then of those that come last.
-func (s *Store) enforceBudget() {
-	limit := s.budget.Load()
-	if limit <= 0 {
-		return
-	}
-	excess := s.Size() - limit
-	scarce := excess > 0 && s.oldest(BudgetNormal) == nil
-	if s.scarce.Swap(scarce) != scarce {
-		s.log.Warn("what the disk budget may take first is used up", "scarce", scarce, "bytes_over", excess)
-		if f := s.cfg.Events.Scarce; f != nil {
-			f(scarce)
-		}
-		return // it is taken in the next round, when this has been told
-	}
-	for _, class := range []Budget{BudgetNormal, BudgetLast} {
-		for excess > 0 {
-			p := s.oldest(class)
-			if p == nil {
-				break // nothing of the class is left
-			}
-			freed := p.removeOldest()
-			if freed == 0 {
-				return // it can go in a later round: before that, nothing that comes last
-			}
-			excess -= freed
-		}
-	}
-}
-
-// oldest returns the partition of the class whose first segment is oldest; nil
-// when none holds anything.
-func (s *Store) oldest(class Budget) *Partition {
-	var oldest *Partition
-	var age int64
-	for _, t := range s.Topics() {
-		if t.Internal || t.Config().Budget != class {
-			continue
-		}
-		for _, p := range t.Partitions() {
-			segs := *p.segments.Load()
-			if len(segs) == 0 || segs[0].size.Load() == 0 || p.Offline() != nil {
-				continue
-			}
-			if m := segs[0].maxTime.Load(); oldest == nil || m < age {
-				oldest, age = p, m
-			}
-		}
-	}
-	return oldest
-}
-
-// removeOldest removes the first segment and returns its size. If that is the
-// one being written it is sealed, and can go in a later round.
-func (p *Partition) removeOldest() int64 {
-	if freed := p.remove(1, "budget"); freed > 0 {
-		return freed
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if segs := *p.segments.Load(); p.writable() == nil && segs[0] == p.active && p.active.size.Load() > 0 {
-		p.rollOrFail()
-	}
-	p.store.askCheckpoint()
-	return 0
 }
 
 // DeleteBefore removes the records before the offset; -1 is the high

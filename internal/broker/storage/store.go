@@ -20,8 +20,13 @@ type Options struct {
 	Relaxed bool // acknowledge what is written, not yet synced
 	// Budget is what all topics together may take on the disk; 0: no limit.
 	Budget int64
-	// MinFree is the free space below which writes are refused.
+	// MinFree is the free space below which nothing new is taken in. What is
+	// made from records taken in before goes on down to a quarter of it.
 	MinFree int64
+	// Unread says who has still to read what, for the budget to leave it alone.
+	// It is called in every round of the budget, and must not call the store.
+	// nil: nobody. An offset is the lowest of all such readers of a partition.
+	Unread func() map[Place]Reader
 	// JournalBytes is the size of one journal file; 0: 32 MiB.
 	JournalBytes int64
 	// JournalMaxBatch is the largest batch that takes the way through the
@@ -34,6 +39,9 @@ type Options struct {
 	// Reopen is how long an offline partition, or a broken journal, waits for a
 	// try; 0: 1 s.
 	Reopen time.Duration
+	// Look is how often the disk is looked at, and the budget while it refuses
+	// intake; 0: 100 ms.
+	Look   time.Duration
 	Events Events
 	Now    func() time.Time // nil: time.Now
 }
@@ -52,8 +60,23 @@ type Events struct {
 	// Journal tells when the journal cannot be written, and with nil when it
 	// can again. Between, every append waits for its segment's own sync.
 	Journal func(err error)
-	// Full tells when the free-disk guard begins to refuse writes, and ends.
-	Full func(full bool, free uint64)
+	// Intake tells when the log takes nothing new in, for the budget's sake for
+	// two seconds already, and why; again when the reason changes, such as its
+	// numbers; and with nil when it is over.
+	Intake func(refused error)
+}
+
+// Place is a partition by its names.
+type Place struct {
+	Topic     string
+	Partition int32
+}
+
+// Reader has to read a partition, from the offset on, before it is removed for
+// the budget.
+type Reader struct {
+	Name   string
+	Offset int64
 }
 
 // Store is a data folder of topics.
@@ -116,6 +139,7 @@ func New(o Options) *Store {
 	setDefault(&o.Checkpoint, 10*time.Second)
 	setDefault(&o.Retention, 3*time.Second)
 	setDefault(&o.Reopen, time.Second)
+	setDefault(&o.Look, 100*time.Millisecond)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -224,9 +248,12 @@ func (s *Store) Run(ctx context.Context) error {
 	checkpoint := time.NewTicker(s.cfg.Checkpoint)
 	retention := time.NewTicker(s.cfg.Retention)
 	reopen := time.NewTicker(s.cfg.Reopen)
+	look := time.NewTicker(s.cfg.Look)
 	defer checkpoint.Stop()
 	defer retention.Stop()
 	defer reopen.Stop()
+	defer look.Stop()
+	s.running.Go(func() { s.guard.watch(ctx, s) })
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -241,8 +268,11 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-s.grown:
 			s.guard.measure(s)
 			s.enforceBudget()
+		case <-look.C:
+			if s.guard.isHeld() { // until readers get on
+				s.enforceBudget()
+			}
 		case <-reopen.C:
-			s.guard.measure(s)
 			s.reopenOffline()
 			s.journal.retry()
 		}

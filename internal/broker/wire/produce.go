@@ -3,6 +3,8 @@ package wire
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -23,6 +25,7 @@ type appended struct {
 func produce(r request, req *kmsg.ProduceRequest) reply {
 	resp := req.ResponseKind().(*kmsg.ProduceResponse)
 	var waiting []appended
+	var held <-chan time.Time
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		rt := kmsg.NewProduceResponseTopic()
@@ -35,6 +38,9 @@ func produce(r request, req *kmsg.ProduceRequest) reply {
 			c, err := r.append(req, t.Topic, &t.Partitions[j], rp)
 			if err != nil {
 				rp.ErrorCode, rp.ErrorMessage = failure(err)
+				if held == nil && r.remote && (errors.Is(err, storage.ErrUnread) || errors.Is(err, storage.ErrDiskFull)) {
+					held = time.After(refusalDelay)
+				}
 				continue
 			}
 			waiting = append(waiting, appended{resp: rp, commit: c})
@@ -51,9 +57,19 @@ func produce(r request, req *kmsg.ProduceRequest) reply {
 				a.resp.ErrorCode, a.resp.ErrorMessage = failure(err)
 			}
 		}
+		if held != nil {
+			select {
+			case <-held:
+			case <-ctx.Done():
+			}
+		}
 		return resp
 	}
 }
+
+// refusalDelay is how long a producer waits for a refusal that it answers by
+// trying again: without it, it would send the same bytes ten times a second.
+const refusalDelay = time.Second
 
 func (r request) append(req *kmsg.ProduceRequest, topic string, in *kmsg.ProduceRequestTopicPartition, out *kmsg.ProduceResponseTopicPartition) (*storage.Commit, error) {
 	switch {
@@ -72,7 +88,11 @@ func (r request) append(req *kmsg.ProduceRequest, topic string, in *kmsg.Produce
 		return nil, storage.ErrInvalidTopic
 	}
 	p := t.Partition(in.Partition)
-	base, c, err := p.Append(in.Records)
+	add := p.Append
+	if !r.remote { // the process itself holds its intake back, and derives the rest
+		add = p.AppendDerived
+	}
+	base, c, err := add(in.Records)
 	if err != nil {
 		return nil, err
 	}

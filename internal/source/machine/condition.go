@@ -31,12 +31,13 @@ type condition struct {
 	benign   string // what would make it harmless
 }
 
-func diskCondition(dir string, s sample, left int64, full time.Duration) condition {
+func diskCondition(dir string, s sample, left int64, full time.Duration, reserve int64) condition {
 	c := condition{what: "disk", benign: "The disk is filled on purpose and will be cleared in time."}
 	c.evidence = fmt.Sprintf("%s free of %s on the disk of %s", size(s.diskFree), size(s.diskTotal), dir)
 	switch {
 	case left == 0:
 		c.level, c.title = critical, "The disk is full: nothing more is taken in"
+		c.evidence += fmt.Sprintf("; intake goes on by itself when %s are free (disk.free): remove something", size(reserve+reserve/8))
 	case full < time.Hour:
 		c.level, c.title = critical, "The disk is full within an hour at the present rate"
 	case full < 6*time.Hour:
@@ -49,6 +50,17 @@ func diskCondition(dir string, s sample, left int64, full time.Duration) conditi
 	if full != never && full > 0 {
 		c.evidence += fmt.Sprintf("; full in %s at the rate of the past hour", full.Round(time.Minute))
 	}
+	return c
+}
+
+// intakeCondition judges that the log has taken nothing new in for so long.
+func intakeCondition(why error, lasted time.Duration) condition {
+	c := condition{what: "intake", benign: "A replay or a burst is worked off, and intake goes on by itself."}
+	if why == nil || lasted < time.Minute {
+		return c
+	}
+	c.level, c.title = high, "The log takes nothing new in"
+	c.evidence = fmt.Sprintf("%v; raise disk.budget, or see in decoder groups why it is not read", why)
 	return c
 }
 

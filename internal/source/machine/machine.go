@@ -30,7 +30,10 @@ type Deps struct {
 	// DeadLetters returns the bytes they take and the log's disk budget, which
 	// removes them last; nil, or no budget: never.
 	DeadLetters func(ctx context.Context) (taken, budget int64, err error)
-	Scope       obs.Scope
+	// Refused returns why the log takes nothing new in at present, nil when it
+	// does; nil: it always does.
+	Refused func() error
+	Scope   obs.Scope
 }
 
 // Machine is the source.
@@ -43,6 +46,8 @@ type Machine struct {
 	busy     float64
 	episodes map[string]*episode
 	waiting  []*bus.Record // alerts the log has not taken yet
+	told     bool          // that they wait
+	refused  time.Time     // since when the log takes nothing new in; zero: it does
 	gauges   gauges
 }
 
@@ -101,8 +106,15 @@ func (m *Machine) raise(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, m.options.Every)
 	defer cancel()
 	if err := m.deps.To.Append(ctx, m.waiting...); err != nil {
-		m.deps.Scope.Logger().WarnContext(ctx, "alerts on the machine wait for the log", "alerts", len(m.waiting), "err", err)
+		if !m.told {
+			m.told = true
+			m.deps.Scope.Logger().WarnContext(ctx, "alerts on the machine wait for the log", "alerts", len(m.waiting), "err", err)
+		}
 		return
+	}
+	if m.told {
+		m.told = false
+		m.deps.Scope.Logger().Info("alerts on the machine are in the log", "alerts", len(m.waiting))
 	}
 	m.waiting = nil
 }
@@ -144,7 +156,10 @@ func (m *Machine) look(s sample) {
 	}
 	m.gauges.memory.Set(float64(s.memoryAvailable))
 
-	m.judge(s.at, diskCondition(m.options.Dir, s, left, full))
+	m.judge(s.at, diskCondition(m.options.Dir, s, left, full, m.options.Reserve))
+	if left > 0 { // else the disk is why
+		m.judge(s.at, m.intake(s.at))
+	}
 	m.judge(s.at, memoryCondition(s))
 	m.judge(s.at, cpuCondition(m.busy))
 	if m.deps.Clients != nil {
@@ -152,6 +167,21 @@ func (m *Machine) look(s sample) {
 			m.judge(s.at, clientCondition(c, s.at, m.options.Patience))
 		}
 	}
+}
+
+// intake judges that the log takes nothing new in.
+func (m *Machine) intake(now time.Time) condition {
+	var why error
+	if m.deps.Refused != nil {
+		why = m.deps.Refused()
+	}
+	switch {
+	case why == nil:
+		m.refused = time.Time{}
+	case m.refused.IsZero():
+		m.refused = now
+	}
+	return intakeCondition(why, now.Sub(m.refused))
 }
 
 // smooth is a mean over about five minutes, so that a burst raises nothing.

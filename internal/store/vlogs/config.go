@@ -12,6 +12,8 @@ type Config struct {
 	// Dir is the store's folder; it is made when it is missing.
 	Dir string
 	// LiveAge and LiveBytes bound the live events; 30 days, no limit in bytes.
+	// Over the limit in bytes whole days go, the oldest first; the oldest part of
+	// a day where it is the last there is, or today.
 	LiveAge   time.Duration
 	LiveBytes int64
 	// CaptureAge, since their last import, and CaptureBytes bound what was
@@ -22,7 +24,8 @@ type Config struct {
 	// of what reruns made; no limits.
 	RerunAge   time.Duration
 	RerunBytes int64
-	// MinFreeBytes is the free disk below which nothing is taken; 1 GiB.
+	// MinFreeBytes is the free disk below which nothing is taken, and what is
+	// in memory is written at once; 1 GiB.
 	MinFreeBytes int64
 	// Memory bounds the library's caches and the state of queries; 64 MiB. The
 	// process's memory limit (debug.SetMemoryLimit) should be three times as

@@ -46,9 +46,13 @@ const maxCaptureDays = 1000
 // more, so that it never decides.
 const futureLimit = 24 * time.Hour
 
+// flushInterval is when the library writes what nobody has had it write: longer
+// than a sink's barriers are apart, since only those ask for room on the disk.
+const flushInterval = 30 * time.Second
+
 // open opens the storage. It panics, in the library, when files are damaged;
 // the guard then knows for the next time.
-func (f *folder) open(minFree int64, log *slog.Logger) error {
+func (f *folder) open(log *slog.Logger) error {
 	f.guard = newGuard(f.dir, f.name)
 	var err error
 	if f.moved, err = f.guard.moveAside(); err != nil {
@@ -60,10 +64,9 @@ func (f *folder) open(minFree int64, log *slog.Logger) error {
 	library.log.watch(f.guard)
 	f.touched = map[string]bool{}
 	f.storage = logstorage.MustOpenStorage(f.path(), &logstorage.StorageConfig{
-		Retention:             f.age + 24*time.Hour,
-		FutureRetention:       futureLimit + 24*time.Hour,
-		FlushInterval:         5 * time.Second,
-		MinFreeDiskSpaceBytes: minFree,
+		Retention:       f.age + 24*time.Hour,
+		FutureRetention: futureLimit + 24*time.Hour,
+		FlushInterval:   flushInterval,
 	})
 	f.recount()
 	return nil

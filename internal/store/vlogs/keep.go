@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	keepEvery = 10 * time.Second
+	keepEvery = 3 * time.Second
+	roomEvery = 100 * time.Millisecond // another program may fill the disk within a second
 	// settled is how long an open store must live before the deaths before it
 	// are forgotten.
 	settled = 5 * time.Minute
@@ -25,16 +26,21 @@ const (
 
 // keep holds the store within its limits until ctx ends.
 func (s *Store) keep(ctx context.Context) {
-	tick := time.NewTicker(keepEvery)
+	tick, look := time.NewTicker(keepEvery), time.NewTicker(roomEvery)
 	defer tick.Stop()
+	defer look.Stop()
 	opened := time.Now()
+	var room roomState
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-look.C:
+			room = s.watchRoom(ctx, room)
+			continue
 		case <-tick.C:
 		}
-		if err := s.limit(time.Now()); err != nil {
+		if err := s.limit(ctx, time.Now()); err != nil {
 			s.scope.Set(component, obs.Degraded, err.Error())
 			s.scope.Logger().Error("keeping the store within its limits", "error", err)
 			continue
@@ -69,28 +75,35 @@ func (s *Store) report() {
 // limit drops days until all folders are within their limits. Live days are
 // dropped oldest first, the others by when they were last written to. The
 // library drops live days by age.
-func (s *Store) limit(now time.Time) error {
+func (s *Store) limit(ctx context.Context, now time.Time) error {
+	today := now.UTC().Format(dayFormat)
 	return errors.Join(
-		s.limitBytes(s.live, s.cfg.LiveBytes, s.live.days),
-		s.limitImported(s.captures, s.cfg.CaptureAge, s.cfg.CaptureBytes, now),
-		s.limitImported(s.reruns, s.cfg.RerunAge, s.cfg.RerunBytes, now),
+		s.limitBytes(ctx, s.live, s.cfg.LiveBytes, s.live.days, func(day string) bool { return day < today }),
+		s.limitImported(ctx, s.captures, s.cfg.CaptureAge, s.cfg.CaptureBytes, now),
+		s.limitImported(ctx, s.reruns, s.cfg.RerunAge, s.cfg.RerunBytes, now),
 	)
 }
 
-func (s *Store) limitImported(f *folder, age time.Duration, bytes int64, now time.Time) (err error) {
+func (s *Store) limitImported(ctx context.Context, f *folder, age time.Duration, bytes int64, now time.Time) (err error) {
 	if age > 0 {
 		for _, day := range f.imports.before(f.days(), now.Add(-age)) {
 			err = errors.Join(err, s.drop(f, day, "age"))
 		}
 	}
-	return errors.Join(err, s.limitBytes(f, bytes, func() []string { return f.imports.order(f.days()) }))
+	byImport := func() []string { return f.imports.order(f.days()) }
+	return errors.Join(err, s.limitBytes(ctx, f, bytes, byImport, func(string) bool { return true }))
 }
 
-func (s *Store) limitBytes(f *folder, limit int64, order func() []string) error {
+// limitBytes drops whole days in that order, as far as they may go, but not the
+// last there is: of that the oldest part.
+func (s *Store) limitBytes(ctx context.Context, f *folder, limit int64, order func() []string, may func(day string) bool) error {
 	for limit > 0 && diskBytes(f.stats()) > uint64(limit) {
 		days := order()
 		if len(days) == 0 {
 			return nil
+		}
+		if len(days) == 1 || !may(days[0]) {
+			return s.trim(ctx, f, days[0], limit)
 		}
 		if err := s.drop(f, days[0], "bytes"); err != nil {
 			return err

@@ -3,9 +3,11 @@ package vlogs
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/decodersring/decoder/internal/event"
 	"github.com/decodersring/decoder/internal/fault"
 	"github.com/decodersring/decoder/internal/store"
 )
@@ -15,14 +17,14 @@ func TestCapturesAreDroppedByTheirImport(t *testing.T) {
 	old := time.Date(2010, 1, 1, 0, 0, 0, 0, time.UTC)
 	mustWrite(t, s, simpleDoc("old", old, true), simpleDoc("older", old.AddDate(-1, 0, 0), true), simpleDoc("live", time.Now(), false))
 	now := time.Now()
-	if err := s.limit(now.Add(23 * time.Hour)); err != nil {
+	if err := s.limit(t.Context(), now.Add(23*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	mustCount(t, s, 3)
 	if err := s.captures.imports.note([]string{"20100101"}, now.Add(24*time.Hour)); err != nil { // imported again
 		t.Fatal(err)
 	}
-	if err := s.limit(now.Add(25 * time.Hour)); err != nil {
+	if err := s.limit(t.Context(), now.Add(25*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	mustCount(t, s, 2)
@@ -45,7 +47,7 @@ func TestBytesAreLimited(t *testing.T) {
 			mustWrite(t, s, docs...)
 		}
 	}
-	if err := s.limit(time.Now()); err != nil {
+	if err := s.limit(t.Context(), time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range s.folders() {
@@ -56,6 +58,53 @@ func TestBytesAreLimited(t *testing.T) {
 		if len(days) == 0 || days[len(days)-1] != time.Now().AddDate(0, 0, -1).UTC().Format(dayFormat) {
 			t.Errorf("%s kept the days %v, not the last", f.name, days)
 		}
+	}
+}
+
+// A day that alone is over the limit loses its oldest documents, not all; of
+// one moment, some.
+func TestTheLastDayIsCutNotDropped(t *testing.T) {
+	const limit = 1 << 20
+	const documents = 1000 // of 2 KiB
+	base := time.Now().UTC().Truncate(24 * time.Hour)
+	for _, apart := range []time.Duration{time.Second, 0} {
+		s, stop := openStore(t, Config{Dir: t.TempDir(), MinFreeBytes: -1, LiveBytes: limit, CaptureBytes: limit})
+		id := func(capture bool, n int) string { return event.ID(fmt.Sprint(capture, n), event.KindEvent, 0) }
+		for _, capture := range []bool{false, true} {
+			for from := 0; from < documents; from += 100 {
+				var docs []store.Doc
+				for i := from; i < from+100; i++ {
+					d := simpleDoc(id(capture, i), base.Add(time.Duration(i)*apart), capture)
+					d.JSON = fmt.Appendf(d.JSON[:len(d.JSON)-1], `,"noise":"%x"}`, noise(2000))
+					docs = append(docs, d)
+				}
+				mustWrite(t, s, docs...)
+			}
+		}
+		mustCount(t, s, 2*documents)
+		if err := s.limit(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		total := 0
+		for _, f := range []*folder{s.live, s.captures} {
+			for deadline := time.Now().Add(20 * time.Second); diskBytes(f.stats()) > limit; <-time.After(10 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("%s still holds %d bytes", f.name, diskBytes(f.stats()))
+				}
+			}
+			kept, err := s.storedIDs(t.Context(), f, base.UnixNano(), base.UnixNano()+levels[0]-1, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			newest := slices.Contains(kept, s.ids.hash(id(f == s.captures, documents-1)))
+			oldest := slices.Contains(kept, s.ids.hash(id(f == s.captures, 0)))
+			if len(kept) < documents/10 || len(kept) == documents || apart > 0 && (!newest || oldest) {
+				t.Errorf("%s apart, %s keeps %d documents, the newest among them: %v, the oldest: %v", apart, f.name, len(kept), newest, oldest)
+			}
+			total += len(kept)
+		}
+		mustCount(t, s, uint64(total))
+		stop()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/logger"
@@ -93,6 +94,10 @@ func (w *logWriter) Write(line []byte) (int, error) {
 	case "error":
 		log.Error("storage library reports an error")
 	default:
+		if strings.Contains(message, "delete task") { // it waits for a merge, and is done later
+			log.Debug("storage library warns")
+			break
+		}
 		log.Warn("storage library warns")
 	}
 	return len(line), nil

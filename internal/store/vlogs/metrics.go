@@ -12,7 +12,7 @@ type metrics struct {
 	rejected              *prometheus.CounterVec
 	flush                 prometheus.Histogram
 	query                 *prometheus.HistogramVec
-	dropped               *prometheus.CounterVec
+	dropped, trimmed      *prometheus.CounterVec
 }
 
 func newMetrics(scope obs.Scope) metrics {
@@ -29,8 +29,10 @@ func newMetrics(scope obs.Scope) metrics {
 			Name: "decoder_store_query_seconds", Help: "Time of queries, by kind.", Buckets: prometheus.ExponentialBuckets(.001, 4, 8)}, []string{"kind"}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "decoder_store_days_dropped_total", Help: "Days dropped to stay within a limit, by folder."}, []string{"folder"}),
+		trimmed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "decoder_store_days_trimmed_total", Help: "Times the oldest of a day were dropped to stay within the limit of bytes, by folder."}, []string{"folder"}),
 	}
-	scope.Register(m.documents, m.duplicates, m.rejected, m.flush, m.query, m.dropped)
+	scope.Register(m.documents, m.duplicates, m.rejected, m.flush, m.query, m.dropped, m.trimmed)
 	return m
 }
 

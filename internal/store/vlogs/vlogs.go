@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/decodersring/decoder/internal/fault"
@@ -38,6 +39,9 @@ type Store struct {
 	ids      *ids
 	tail     store.Tail
 	batches  chan *batch // one for each write that may run; nil: not made yet
+
+	low     atomic.Bool  // the disk was, when last asked
+	falling atomic.Int64 // bytes that it lost between the last two looks
 
 	// writing is held for reading by writes and for writing by a barrier.
 	writing sync.RWMutex
@@ -134,7 +138,7 @@ func (s *Store) openFolders() (lock *os.File, err error) {
 		return nil, fmt.Errorf("setting up the storage library: %w", err)
 	}
 	for i, f := range s.folders() {
-		if err := f.open(s.cfg.MinFreeBytes, log); err != nil {
+		if err := f.open(log); err != nil {
 			for _, opened := range s.folders()[:i] {
 				err = errors.Join(err, opened.close())
 			}
@@ -172,13 +176,6 @@ func (s *Store) Check(ctx context.Context) error {
 	return s.room()
 }
 
-func (s *Store) room() error {
-	if s.live.storage.IsReadOnly() {
-		return fault.NewRetry("disk_low", fmt.Errorf("less than %d MiB of disk are free at %s", s.cfg.MinFreeBytes>>20, s.cfg.Dir))
-	}
-	return nil
-}
-
 // The folders, by their place in folders.
 const (
 	liveFolder = iota
@@ -210,7 +207,7 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 		return store.Stats{}, err
 	}
 	defer leave()
-	out := store.Stats{Full: s.live.storage.IsReadOnly()}
+	out := store.Stats{Full: s.room() != nil}
 	limits := [allFolders]int64{s.cfg.LiveBytes, s.cfg.CaptureBytes, s.cfg.RerunBytes}
 	for i, f := range s.folders() {
 		st := f.stats()

@@ -239,6 +239,9 @@ func (s *Store) Flush(ctx context.Context) error {
 	defer leave()
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if err := s.mayFlush(); err != nil {
+		return err
+	}
 	start := time.Now()
 	for _, f := range s.folders() {
 		days, err := f.barrier(ctx)
