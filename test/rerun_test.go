@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -92,7 +93,7 @@ func TestRerunWithOtherRulesShowsWhatWouldBeOtherwise(t *testing.T) {
 	i := up(t, data, "--no-capture")
 	var text strings.Builder
 	for n := range 30 {
-		text.WriteString(fresh(strings.ReplaceAll(alertLine, "SID", fmt.Sprint(3000001+n%3))) + "\n")
+		text.WriteString(fresh(strings.ReplaceAll(alertLine, "SID", strconv.Itoa(3000001+n%3))) + "\n")
 	}
 	kcat(t, data, text.String(), "-P", "-t", "suricata_ingest", "-k", "s")
 	await(t, "the alerts", func() bool { return count(t, data, "event.dataset:decoder.alert") == 30 })

@@ -2,12 +2,10 @@ package milter
 
 import (
 	"errors"
-	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	gomilter "github.com/d--j/go-milter"
 
@@ -20,7 +18,7 @@ import (
 // promises its sender nothing.
 func TestContract(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "milter")
-	var fed, told atomic.Int64
+	feed, told := sourcetest.Insist(func(i int) error { return offer(socket, strconv.Itoa(i)) })
 	sourcetest.Check(t, sourcetest.Case{
 		New: func(t testing.TB, to bus.Appender) sourcetest.Runner {
 			s, err := New(Config{Listen: "unix://" + socket, Hold: true}, to, obs.Scope{})
@@ -29,22 +27,7 @@ func TestContract(t *testing.T) {
 			}
 			return s
 		},
-		Feed: func(t testing.TB, n int) {
-			first := fed.Add(int64(n)) - int64(n)
-			go func() {
-				for i := range n {
-					for offer(socket, fmt.Sprint(first+int64(i))) != nil {
-						select {
-						case <-t.Context().Done():
-							return
-						case <-time.After(5 * time.Millisecond):
-						}
-					}
-					told.Add(1)
-				}
-			}()
-		},
-		Acknowledged: func() int { return int(told.Load()) },
+		Feed: feed, Acknowledged: told,
 	})
 }
 

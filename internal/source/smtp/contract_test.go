@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
 
@@ -19,7 +17,9 @@ import (
 // taken and comes again.
 func TestContract(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "lmtp")
-	var fed, told atomic.Int64
+	feed, told := sourcetest.Insist(func(i int) error {
+		return deliver(socket, fmt.Sprintf("From: a@example.net\r\nSubject: %d\r\n\r\nhello\r\n", i))
+	})
 	sourcetest.Check(t, sourcetest.Case{
 		New: func(t testing.TB, to bus.Appender) sourcetest.Runner {
 			s, err := New(Config{Listen: "lmtp://" + socket}, to, obs.Scope{})
@@ -28,23 +28,7 @@ func TestContract(t *testing.T) {
 			}
 			return s
 		},
-		Feed: func(t testing.TB, n int) {
-			first := fed.Add(int64(n)) - int64(n)
-			go func() {
-				for i := range n {
-					body := fmt.Sprintf("From: a@example.net\r\nSubject: %d\r\n\r\n%d\r\n", first+int64(i), i)
-					for deliver(socket, body) != nil {
-						select {
-						case <-t.Context().Done():
-							return
-						case <-time.After(5 * time.Millisecond):
-						}
-					}
-					told.Add(1)
-				}
-			}()
-		},
-		Acknowledged: func() int { return int(told.Load()) },
+		Feed: feed, Acknowledged: told,
 	})
 }
 

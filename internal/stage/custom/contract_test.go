@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"strconv"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ func TestContract(t *testing.T) {
 			}
 			var good []stagetest.Record
 			for i := range 40 {
-				good = append(good, stagetest.Record{Key: fmt.Sprint(i % 5), Value: fmt.Sprintf(`{"n":%d}`, i), Headers: []bus.Header{
+				good = append(good, stagetest.Record{Key: strconv.Itoa(i % 5), Value: fmt.Sprintf(`{"n":%d}`, i), Headers: []bus.Header{
 					{Key: event.HeaderID, Value: []byte(event.ID(fmt.Sprint("custom:", i), event.KindEvent, 0))},
 				}})
 			}

@@ -3,6 +3,7 @@ package maillink_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -62,7 +63,7 @@ func TestContract(t *testing.T) {
 		if i%3 == 0 {
 			host = "fine.example"
 		}
-		good = append(good, stagetest.Record{Key: fmt.Sprint(i % 5), Value: fmt.Sprintf(
+		good = append(good, stagetest.Record{Key: strconv.Itoa(i % 5), Value: fmt.Sprintf(
 			`{"@timestamp":%q,"event":{"id":"e%d","module":"suricata","dataset":"suricata.dns"},"source":{"ip":"10.0.0.%d"},"dns":{"question":{"name":%q}}}`,
 			at.Add(time.Duration(i)*time.Second).Format(time.RFC3339), i, i, host)})
 	}
