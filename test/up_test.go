@@ -324,7 +324,18 @@ func TestLogIsVerifiedWithoutAnInstance(t *testing.T) {
 			}
 		}
 	}
-	if r := decoder(t, data, "log", "verify"); r.code != 1 || !strings.Contains(r.out, "suricata_ingest") {
+	if r := decoder(t, data, "log", "verify"); r.code != 1 || !strings.Contains(r.out, "suricata_ingest") || !strings.Contains(r.out, "offset 0 cannot be read") {
 		t.Errorf("after a flipped bit: exit code %d\n%s", r.code, r.out)
 	}
+	if out := must(t, data, "log", "repair"); !strings.Contains(out, "suricata_ingest/0: 1 records from offset 0 on are lost") {
+		t.Errorf("repair says %s", out)
+	}
+	if out := must(t, data, "log", "verify"); !strings.Contains(out, " 0 problems") {
+		t.Errorf("verify says after the repair %s", out)
+	}
+	// What comes behind the hole is read.
+	i = up(t, data, "--no-capture")
+	kcat(t, data, fresh(strings.ReplaceAll(dnsLine, "needle", "haystack"))+"\n", "-P", "-t", "suricata_ingest", "-p", "0")
+	await(t, "what was appended behind the hole", func() bool { return count(t, data, "dns.question.name:haystack.example") == 1 })
+	i.terminate(t)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -162,5 +163,16 @@ func TestVerifyFindsWhatIsWrongAndNothingElse(t *testing.T) {
 	err = Dump(t.Context(), dir, "t", 1, 0, func(Dumped) bool { n++; return true })
 	if err != nil || n != 19 {
 		t.Fatalf("dumped %d records, %v", n, err)
+	}
+	logs, err := filepath.Glob(filepath.Join(dir, "topics/t/1/*.log"))
+	if err != nil || len(logs) < 2 {
+		t.Fatalf("%v, %v", logs, err)
+	}
+	if err := os.Truncate(logs[len(logs)-1], 0); err != nil {
+		t.Fatal(err)
+	}
+	r, err = Verify(t.Context(), dir)
+	if err != nil || len(r.Problems) < 2 || !strings.Contains(r.Problems[len(r.Problems)-1].What, "20 was durable") {
+		t.Fatalf("%+v, %v", r, err)
 	}
 }

@@ -95,7 +95,7 @@ func (v *verifier) partition(p *Partition, pt point) error {
 		if next >= 0 && base != next && !p.topic.Config().Compact {
 			v.problem(path+logSuffix, 0, "begins at offset %d, the one before ends at %d", base, next)
 		}
-		if next, err = v.segment(p, path, base, i == len(bases)-1); err != nil {
+		if next, err = v.segment(p, path, base, pt, i == len(bases)-1); err != nil {
 			return err
 		}
 	}
@@ -105,8 +105,9 @@ func (v *verifier) partition(p *Partition, pt point) error {
 	return nil
 }
 
-// segment checks one segment and returns the offset behind it.
-func (v *verifier) segment(p *Partition, path string, base int64, last bool) (next int64, err error) {
+// segment checks one segment and returns the offset behind it. A torn end
+// behind the recovery point is what a crash leaves.
+func (v *verifier) segment(p *Partition, path string, base int64, pt point, last bool) (next int64, err error) {
 	f, err := v.fs.OpenFile(path+logSuffix, os.O_RDONLY, 0)
 	if err != nil {
 		return 0, err
@@ -144,8 +145,12 @@ func (v *verifier) segment(p *Partition, path string, base int64, last bool) (ne
 	}
 	end := max(next, v.index(path, base, size, places, last))
 	if tail != nil {
+		if last {
+			end = max(end, pt.Next)
+		}
+		torn := last && (base > pt.Segment || base == pt.Segment && tail.pos >= pt.Pos)
 		v.problem(path+logSuffix, tail.pos, "%s, up to the end%s", unreadableOffsets(tail.from, end),
-			map[bool]string{true: " (the next start cuts a torn end)"}[last])
+			map[bool]string{true: " (the next start cuts a torn end)"}[torn])
 	}
 	return end, nil
 }
