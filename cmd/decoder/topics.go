@@ -35,7 +35,7 @@ func (c *topicsListCmd) Run(ctx context.Context, g *globals, io streams) error {
 		return err
 	}
 	return list(io.out, c.JSON, topics, "TOPIC PARTITIONS RECORDS BYTES RETENTION", func(t bus.TopicInfo) []string {
-		return []string{t.Name, number(len(t.Partitions)), number(t.Records), bytesOf(t.Bytes), retention(t.Retention)}
+		return []string{t.Name, number(len(t.Partitions)), number(t.Records), bytesOf(t.Bytes), retention(t.RetentionSeconds)}
 	})
 }
 
@@ -71,7 +71,7 @@ func (c *topicsDescribeCmd) Run(ctx context.Context, g *globals, io streams) err
 		for _, p := range t.Partitions {
 			rows = append(rows, []string{
 				t.Name, number(p.Partition), number(p.First), number(p.Next), bytesOf(p.Bytes),
-				number(p.Leader), fmt.Sprintf("%d of %d", p.InSync, p.Replicas), retention(t.Retention),
+				number(p.Leader), fmt.Sprintf("%d of %d", p.InSync, p.Replicas), retention(t.RetentionSeconds),
 			})
 		}
 	}
@@ -86,12 +86,14 @@ func (c *topicsDescribeCmd) Run(ctx context.Context, g *globals, io streams) err
 	return nil
 }
 
-func retention(d time.Duration) string {
-	if d <= 0 {
+func retention(seconds float64) string {
+	if seconds <= 0 {
 		return "no limit"
 	}
-	return config.Duration(d).String()
+	return config.Duration(durationOf(seconds)).String()
 }
+
+func durationOf(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
 
 type groupsCmd struct {
 	JSON bool `help:"One group a line, with its partitions."`
@@ -108,8 +110,7 @@ func (c *groupsCmd) Run(ctx context.Context, g *globals, io streams) error {
 		return err
 	}
 	err = list(io.out, c.JSON, groups, "GROUP STATE MEMBERS LAG BEHIND", func(g bus.GroupInfo) []string {
-		behind := time.Duration(g.LagSeconds * float64(time.Second))
-		return []string{g.Name, g.State, number(len(g.Members)), number(g.Lag), age(behind)}
+		return []string{g.Name, g.State, number(len(g.Members)), number(g.Lag), age(durationOf(g.LagSeconds))}
 	})
 	if err != nil || c.JSON {
 		return err

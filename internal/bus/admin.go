@@ -16,13 +16,13 @@ import (
 
 // TopicInfo is the state of a topic.
 type TopicInfo struct {
-	Name           string          `json:"name"`
-	Retention      time.Duration   `json:"retention"`       // 0: no limit of age
-	RetentionBytes int64           `json:"retention_bytes"` // of one partition; 0: no limit
-	Compact        bool            `json:"compact"`
-	Records        int64           `json:"records"` // next less first offsets: an upper bound once compacted
-	Bytes          int64           `json:"bytes"`   // on disk, all replicas; -1: unknown
-	Partitions     []PartitionInfo `json:"partitions"`
+	Name             string          `json:"name"`
+	RetentionSeconds float64         `json:"retention_seconds"` // 0: no limit of age
+	RetentionBytes   int64           `json:"retention_bytes"`   // of one partition; 0: no limit
+	Compact          bool            `json:"compact"`
+	Records          int64           `json:"records"` // next less first offsets: an upper bound once compacted
+	Bytes            int64           `json:"bytes"`   // on disk, all replicas; -1: unknown
+	Partitions       []PartitionInfo `json:"partitions"`
 }
 
 // PartitionInfo is the state of a partition.
@@ -98,7 +98,7 @@ func (t *TopicInfo) settings(c kadm.ResourceConfig) {
 		n, _ := strconv.ParseInt(*kv.Value, 10, 64) // what is no number is not looked at
 		switch kv.Key {
 		case "retention.ms":
-			t.Retention = time.Duration(max(n, 0)) * time.Millisecond
+			t.RetentionSeconds = float64(max(n, 0)) / 1000
 		case "retention.bytes":
 			t.RetentionBytes = max(n, 0)
 		case "cleanup.policy":
@@ -106,7 +106,7 @@ func (t *TopicInfo) settings(c kadm.ResourceConfig) {
 		}
 	}
 	if t.Compact {
-		t.Retention = 0
+		t.RetentionSeconds = 0
 	}
 }
 

@@ -151,7 +151,7 @@ func TestCataloguedTopicsAreAdministered(t *testing.T) {
 			t.Errorf("%s: %+v", want.Name, got)
 		}
 	}
-	if e := byName[bus.TopicEvents]; e.Records != 1 || e.Bytes <= 0 || e.Retention != time.Hour {
+	if e := byName[bus.TopicEvents]; e.Records != 1 || e.Bytes <= 0 || e.RetentionSeconds != 3600 {
 		t.Errorf("events: %+v", e)
 	}
 }

@@ -2268,9 +2268,8 @@ export interface components {
             name: string;
             partitions: components["schemas"]["BusPartitionInfo"][];
             records: number;
-            /** @description nanoseconds */
-            retention: number;
             retention_bytes: number;
+            retention_seconds: number;
         };
         Capture: {
             /** @description by signature id */
