@@ -49,6 +49,15 @@ func decodeText(b []byte, label string) (text []byte, known bool) {
 	return out, known
 }
 
+// valid replaces what is no UTF-8 in s. Nearly all is, and that is seen much
+// sooner than it is looked through.
+func valid(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
 // decodeWords decodes the encoded words (RFC 2047) of an unfolded field body.
 // Adjacent words of one charset are joined before they are decoded, because
 // senders split characters between them. Broken words stay as they are.

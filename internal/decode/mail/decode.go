@@ -47,7 +47,7 @@ func Decode(raw []byte, d Delivery, o Options) *Document {
 		Event: Event{Kind: "event", Category: []string{"email"}, Type: []string{"info"}, Module: "mail", Dataset: "mail.message"},
 	}
 	w := &walker{
-		limits: limits, now: time.Now, doc: doc, defects: map[string]bool{}, seenURL: map[uint64]bool{}, seed: maphash.MakeSeed(), registered: map[string]string{},
+		limits: limits, now: time.Now, doc: doc, defects: map[string]bool{}, seenURL: map[uint64]bool{}, seed: maphash.MakeSeed(), hosts: hosts{},
 		scan: limits.TextScan, hash: 2 * int64(limits.Message),
 		htmlText: textSink{keep: limits.Text}, plain: textSink{keep: limits.Text},
 	}
@@ -78,7 +78,7 @@ func (w *walker) header(h header) {
 		if v != raw {
 			hd.Raw = strings.ToValidUTF8(raw, "\uFFFD")
 		}
-		hd.Name, hd.Value = strings.ToValidUTF8(hd.Name, "\uFFFD"), strings.ToValidUTF8(v, "\uFFFD")
+		hd.Name, hd.Value = valid(hd.Name), valid(v)
 		doc.Mail.Headers = append(doc.Mail.Headers, hd)
 	}
 	e := &doc.Email
@@ -204,7 +204,7 @@ func (w *walker) trace(h header, d Delivery, o Options) {
 		if len(doc.Mail.Received) == maxReceived {
 			break
 		}
-		doc.Mail.Received = append(doc.Mail.Received, parseReceived(strings.ToValidUTF8(s, "\uFFFD")))
+		doc.Mail.Received = append(doc.Mail.Received, parseReceived(valid(s)))
 	}
 	doc.Mail.Client = client(doc.Mail.Received, o.Border)
 	doc.Mail.Auth = trustedAuth(h, doc.Mail.Client, o.Border)

@@ -30,6 +30,9 @@ type htmlReader struct {
 // readHTML reads one part. text may be nil: then only links and counts are
 // taken.
 func (w *walker) readHTML(b []byte, source string, text *textSink) {
+	if w.doc.Mail.URLs == nil {
+		w.doc.Mail.URLs = make([]URL, 0, min(8+len(b)/192, w.limits.URLs))
+	}
 	r := htmlReader{tokenizer: tokenizer{b: b}, w: w, source: source, text: text}
 	for n := 0; n&1023 != 1023 || !w.late(); n++ {
 		switch r.next() {

@@ -47,8 +47,11 @@ func writeLines(to io.Writer, b []byte) {
 	buf := make([]byte, 0, min(len(b), 4096)+1)
 	for len(b) > 0 {
 		line, end := b, 0
-		if i := bytes.Index(b, []byte("\r\n")); i >= 0 {
-			line, end = b[:i], 2
+		if i := bytes.IndexByte(b, '\n'); i >= 0 {
+			line, end = b[:i], 1
+			if i > 0 && b[i-1] == '\r' {
+				line, end = b[:i-1], 2
+			}
 		}
 		if len(line) >= cap(buf)-len(buf) {
 			_, _ = to.Write(buf) // a hash takes everything

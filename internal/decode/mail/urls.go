@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"bytes"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -9,6 +10,7 @@ import (
 const (
 	maxURL     = 2048 // bytes of a link kept
 	maxURLText = 256  // bytes of its text kept
+	maxHosts   = 1000 // remembered
 )
 
 // Sources of a link, as they stand in mail.urls.source.
@@ -25,8 +27,8 @@ const (
 // newURL reads a link the way browsers do: white space and control characters
 // inside are dropped, backslashes are slashes. ok is false for what leads
 // nowhere outside: mail addresses, telephone numbers, fragments, relative
-// links. The registered domain is left to the caller.
-func newURL(raw, text, source string) (URL, bool) {
+// links.
+func newURL(raw, text, source string, hosts hosts) (URL, bool) {
 	s := cleanURL(raw)
 	scheme, rest, ok := strings.Cut(s, ":")
 	if !ok {
@@ -40,14 +42,31 @@ func newURL(raw, text, source string) (URL, bool) {
 	default:
 		return URL{}, false
 	}
-	host := hostOf(rest)
-	if host == "" {
+	host := hosts.of(authority(rest))
+	if host.domain == "" {
 		return URL{}, false
 	}
 	return URL{
-		URL: Truncate(s, maxURL), Domain: host,
+		URL: Truncate(s, maxURL), Domain: host.domain, RegisteredDomain: host.registered,
 		Text: Truncate(text, maxURLText), Source: source,
 	}, true
+}
+
+// hosts remembers what authorities are: the links of one message lead to few.
+type hosts map[string]host
+
+type host struct{ domain, registered string }
+
+func (h hosts) of(authority string) host {
+	found, known := h[authority]
+	if !known {
+		found.domain = hostOf(authority)
+		found.registered = RegisteredDomain(found.domain)
+		if len(h) < maxHosts { // links that lead nowhere are not counted elsewhere
+			h[authority] = found
+		}
+	}
+	return found
 }
 
 func cleanURL(s string) string {
@@ -63,12 +82,22 @@ func cleanURL(s string) string {
 	}, s)
 }
 
-// hostOf returns the host of what follows a scheme's colon.
-func hostOf(s string) string {
-	s = strings.TrimLeft(s, `/\`)
-	if i := strings.IndexAny(s, `/\?#`); i >= 0 {
-		s = s[:i]
+// authority returns what stands between a scheme's colon and the path.
+func authority(s string) string {
+	for len(s) > 0 && (s[0] == '/' || s[0] == '\\') {
+		s = s[1:]
 	}
+	for i := range len(s) {
+		switch s[i] {
+		case '/', '\\', '?', '#':
+			return s[:i]
+		}
+	}
+	return s
+}
+
+// hostOf returns the host of an authority.
+func hostOf(s string) string {
 	if i := strings.LastIndexByte(s, '@'); i >= 0 {
 		s = s[i+1:]
 	}
@@ -145,50 +174,44 @@ func numericHost(s string) (netip.Addr, bool) {
 }
 
 // textURLs calls f with each link in running text.
-func textURLs(s string, f func(string) bool) {
-	for s != "" {
-		i := nextURL(s)
+func textURLs(b []byte, f func(string) bool) {
+	for len(b) > 0 {
+		i := nextURL(b)
 		if i < 0 {
 			return
 		}
-		s = s[i:]
-		end := strings.IndexFunc(s, func(r rune) bool {
+		b = b[i:]
+		end := bytes.IndexFunc(b, func(r rune) bool {
 			return r <= ' ' || r == '<' || r == '>' || r == '"' || r == '\u00a0' || r == '|'
 		})
 		if end < 0 {
-			end = len(s)
+			end = len(b)
 		}
-		u := strings.TrimRight(s[:end], ".,;:!?)]}'*_")
+		u := strings.TrimRight(string(b[:end]), ".,;:!?)]}'*_")
 		if len(u) > 3 && (u[0] == 'w' || u[0] == 'W') {
 			u = "http://" + u
 		}
 		if !f(u) {
 			return
 		}
-		s = s[end:]
+		b = b[end:]
 	}
 }
 
 // nextURL finds "http://", "https://" or a word that begins with "www.".
-func nextURL(s string) int {
-	for at := 0; at < len(s); {
-		i := strings.IndexAny(s[at:], ":wW")
-		if i < 0 {
-			return -1
-		}
-		i += at
+func nextURL(b []byte) int {
+	for i, c := range b {
 		switch {
-		case s[i] == ':' && strings.HasPrefix(s[i:], "://"):
-			if i >= 5 && strings.EqualFold(s[i-5:i], "https") {
+		case c == ':' && bytes.HasPrefix(b[i:], []byte("://")):
+			if i >= 5 && foldEqual(b[i-5:i], "https") {
 				return i - 5
 			}
-			if i >= 4 && strings.EqualFold(s[i-4:i], "http") {
+			if i >= 4 && foldEqual(b[i-4:i], "http") {
 				return i - 4
 			}
-		case s[i] != ':' && len(s) > i+4 && strings.EqualFold(s[i:i+4], "www.") && (i == 0 || s[i-1] <= ' ' || s[i-1] == '('):
+		case c|0x20 == 'w' && len(b) > i+4 && b[i+3] == '.' && foldEqual(b[i:i+3], "www") && (i == 0 || b[i-1] <= ' ' || b[i-1] == '('):
 			return i
 		}
-		at = i + 1
 	}
 	return -1
 }

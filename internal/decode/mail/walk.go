@@ -24,8 +24,7 @@ type walker struct {
 	hasHTML  bool
 	seenURL  map[uint64]bool // hashes of their urlKey
 	seed     maphash.Seed
-	// Links of one message lead to few hosts.
-	registered map[string]string
+	hosts    hosts
 }
 
 // urlKey is what makes a link another one.
@@ -300,7 +299,7 @@ func (w *walker) text(c content, body []byte) {
 	w.plain.grow(len(t) + 1)
 	w.plain.write(t)
 	w.plain.space('\n')
-	textURLs(string(t), func(u string) bool {
+	textURLs(t, func(u string) bool {
 		w.addURL(u, "", URLText)
 		return !w.defects[DefectURLs] && !w.late()
 	})
@@ -320,7 +319,7 @@ func (w *walker) attachedPage(c content, data []byte) {
 		w.readHTML(t, URLAttachment, nil)
 		return
 	}
-	textURLs(string(t), func(u string) bool {
+	textURLs(t, func(u string) bool {
 		w.addURL(u, "", URLAttachment)
 		return !w.defects[DefectURLs] && !w.late()
 	})
@@ -334,26 +333,16 @@ func (w *walker) addURL(raw, text, source string) {
 		w.report(DefectURLs)
 		return
 	}
-	u, ok := newURL(raw, text, source)
+	u, ok := newURL(raw, text, source, w.hosts)
 	if !ok {
 		return
 	}
-	u.URL = strings.ToValidUTF8(u.URL, "\uFFFD")
-	u.Text = strings.ToValidUTF8(u.Text, "\uFFFD")
-	if len(w.doc.Mail.URLs) == 0 {
-		w.doc.Mail.URLs = make([]URL, 0, 16)
-	}
+	u.URL, u.Text = valid(u.URL), valid(u.Text)
 	// With a seed of its own nobody can make two links look like one.
 	key := maphash.Comparable(w.seed, urlKey{source, u.URL, u.Text})
 	if w.seenURL[key] {
 		return
 	}
 	w.seenURL[key] = true
-	reg, known := w.registered[u.Domain]
-	if !known {
-		reg = RegisteredDomain(u.Domain)
-		w.registered[u.Domain] = reg
-	}
-	u.RegisteredDomain = reg
 	w.doc.Mail.URLs = append(w.doc.Mail.URLs, u)
 }

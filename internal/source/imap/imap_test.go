@@ -47,8 +47,15 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 }
 
 // serve starts an IMAP server in memory; direct says TLS from the first byte.
-func serve(t *testing.T, direct bool) (addr string, user *imapmemserver.User, pool *x509.CertPool) {
+func serve(t *testing.T, direct bool, caps ...goimap.Cap) (addr string, user *imapmemserver.User, pool *x509.CertPool) {
 	t.Helper()
+	if len(caps) == 0 {
+		caps = []goimap.Cap{goimap.CapIMAP4rev1, goimap.CapIMAP4rev2}
+	}
+	has := goimap.CapSet{}
+	for _, c := range caps {
+		has[c] = struct{}{}
+	}
 	cert, pool := certificate(t)
 	mem := imapmemserver.New()
 	user = imapmemserver.NewUser("bob", "secret")
@@ -63,7 +70,7 @@ func serve(t *testing.T, direct bool) (addr string, user *imapmemserver.User, po
 		NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
 			return mem.NewSession(), nil, nil
 		},
-		Caps: goimap.CapSet{goimap.CapIMAP4rev1: {}, goimap.CapIMAP4rev2: {}}, TLSConfig: conf,
+		Caps: has, TLSConfig: conf,
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -140,6 +147,39 @@ func TestMailboxesAreReadOnceOverRestartsAndOutagesByTLS(t *testing.T) {
 			<-log.Tried()
 			log.Down(false)
 			log.Await(t, 290)
+			stop()
+			log.Once(t)
+		})
+	}
+}
+
+func TestNewMailIsHeardOfWithIDLEAndFoundWithout(t *testing.T) {
+	for name, tt := range map[string]struct {
+		caps []goimap.Cap
+		poll time.Duration
+	}{
+		"IDLE":         {[]goimap.Cap{goimap.CapIMAP4rev1, goimap.CapIdle}, time.Hour},
+		"polling only": {[]goimap.Cap{goimap.CapIMAP4rev1}, 100 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr, user, pool := serve(t, true, tt.caps...)
+			log := messagetest.New()
+			c := account(t, "imaps", addr, pool)
+			c.Poll = tt.poll
+			stop := start(t, c, log)
+			deliver(t, user, "INBOX", 0, 5)
+			log.Await(t, 5)
+			// The server in memory says nothing of what came between the last
+			// command and IDLE, as real ones do: some message falls into it.
+			tick := time.NewTicker(50 * time.Millisecond)
+			defer tick.Stop()
+			for n := 5; log.Len() == 5; n++ {
+				if n == 200 {
+					t.Fatal("new mail is not heard of")
+				}
+				deliver(t, user, "INBOX", n, n+1)
+				<-tick.C
+			}
 			stop()
 			log.Once(t)
 		})
