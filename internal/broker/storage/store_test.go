@@ -358,3 +358,24 @@ func TestLargeBatchIsNotPassedOver(t *testing.T) {
 		}
 	}
 }
+
+// Versions before made a partition's folder with its first record.
+func TestFolderOfAPartitionIsMadeWhenItIsMissing(t *testing.T) {
+	for seed := range uint64(10) {
+		fsys := newCrashFS(seed)
+		s := open(t, fsys)
+		p := s.topic("t", 2).Partition(1)
+		if err := errors.Join(fsys.RemoveAll(p.dir), fsys.SyncDir(p.topic.dir())); err != nil {
+			t.Fatal(err)
+		}
+		mustAppend(t, p, batch("a", 1, 5000))
+		mustAppend(t, p, batch("b", 1, 10))
+		fsys = fsys.crash()
+		s.abandon()
+		s = open(t, fsys)
+		if got := fmt.Sprint(values(t, s.Topic("t").Partition(1))); got != "[a/0 b/0]" {
+			t.Fatalf("seed %d: got %s", seed, got)
+		}
+		s.stop()
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 )
 
 // Topics returns all topics by name.
@@ -72,8 +73,7 @@ func (s *Store) countPartitions() int {
 	return n
 }
 
-// Create makes a topic; it is durable when Create returns. Folders of its
-// partitions are made when something is appended to them.
+// Create makes a topic; it is durable when Create returns.
 func (s *Store) Create(spec TopicSpec) (*Topic, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,9 +85,9 @@ func (s *Store) Create(spec TopicSpec) (*Topic, error) {
 	t.config.Store(cfg)
 	t.grow(spec.Partitions)
 	aside := filepath.Join(s.trashDir(), hex.EncodeToString(t.ID[:]))
-	err = s.fs.MkdirAll(aside, 0o700)
+	err = s.makeFolders(aside, 0, spec.Partitions)
 	if err == nil {
-		err = t.write(aside, spec.Partitions, cfg)
+		err = t.write(aside, spec.Partitions, cfg) // which syncs the folder
 	}
 	if err == nil {
 		err = s.fs.Rename(aside, t.dir())
@@ -169,6 +169,9 @@ func (s *Store) Grow(name string, partitions int, dryRun bool) error {
 	if dryRun {
 		return nil
 	}
+	if err := s.makeFolders(t.dir(), have, partitions); err != nil {
+		return err
+	}
 	if err := t.write(t.dir(), partitions, t.Config()); err != nil {
 		return err
 	}
@@ -203,8 +206,19 @@ func (s *Store) SetConfig(name string, dryRun bool, change func(set map[string]s
 	return nil
 }
 
-// makePartitionDir makes the folder for the first segment, unless the topic
-// has just been deleted.
+// makeFolders makes those of partitions, half-open, all at once: a sync for
+// each with its first append would stall the first seconds of a topic.
+func (s *Store) makeFolders(dir string, from, to int) error {
+	for i := from; i < to; i++ {
+		if err := s.fs.MkdirAll(filepath.Join(dir, strconv.Itoa(i)), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makePartitionDir makes the folder for the first segment if an older version
+// of the program has not, unless the topic has just been deleted.
 func (s *Store) makePartitionDir(p *Partition) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
