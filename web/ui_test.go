@@ -21,6 +21,7 @@ import (
 	"github.com/decodersring/decoder/internal/bus/bustest"
 	"github.com/decodersring/decoder/internal/client"
 	"github.com/decodersring/decoder/internal/client/dead"
+	"github.com/decodersring/decoder/internal/client/rerun"
 	"github.com/decodersring/decoder/internal/event"
 	"github.com/decodersring/decoder/internal/inbox"
 	"github.com/decodersring/decoder/internal/obs"
@@ -97,7 +98,7 @@ func serve(t *testing.T, filled bool) instance {
 	view := inbox.New(views, b, scope)
 	for _, spec := range []client.Spec{
 		{Name: "inbox", Inputs: inbox.Topics(), Sink: view},
-		{Name: "store", Inputs: []string{bus.TopicEvents, bus.TopicAlerts, bus.TopicEmailAlert}, Sink: sink.New(st), FlushEvery: 200 * time.Millisecond},
+		{Name: "store", Inputs: sink.Topics(), Sink: sink.New(st), FlushEvery: 200 * time.Millisecond},
 	} {
 		start(func(ctx context.Context) error { return client.Run(ctx, b, spec, scope) })
 	}
@@ -110,7 +111,7 @@ func serve(t *testing.T, filled bool) instance {
 		t.Fatal(err)
 	}
 	server, err := api.New(api.Options{Listen: "http://127.0.0.1:0"}, api.Deps{
-		State: users, Log: b, Inbox: fed{view}, Store: st, Health: &health, Sensors: sensors{filled}, UI: ui, Version: api.Version{Version: "test"},
+		State: users, Log: b, Inbox: fed{view}, Store: st, Health: &health, Sensors: sensors{filled}, Reruns: oneRerun{}, UI: ui, Version: api.Version{Version: "test"},
 	}, scope)
 	if err != nil {
 		t.Fatal(err)
@@ -122,6 +123,17 @@ func serve(t *testing.T, filled bool) instance {
 		await(t, view, 140)
 	}
 	return instance{server.URL(), password}
+}
+
+// oneRerun has run detect again once.
+type oneRerun struct{ api.Reruns }
+
+const rerunID = "n2c4rjp6k5wq"
+
+func (oneRerun) List(context.Context) ([]api.Rerun, error) {
+	return []api.Rerun{{
+		ID: rerunID, Stage: "detect", State: "done", Done: 900, Total: 900, Started: time.Now(), Note: "a second look", Rules: []string{"new.rules"},
+	}}, nil
 }
 
 // fed is a view whose feed cannot be stopped here.
@@ -203,6 +215,12 @@ func fill(t *testing.T, b *bus.Bus) {
 	for i := range 420 {
 		records = append(records, someAlert(all[i%len(all)], i%140, i, now.Add(-time.Duration(rnd.IntN(85_000))*time.Second)))
 	}
+	again := someAlert(all[0], 0, 1000, now)
+	again.Topic = bus.TopicReruns
+	again.Headers = append(again.Headers,
+		bus.Header{Key: rerun.HeaderRun, Value: []byte(rerunID)}, bus.Header{Key: rerun.HeaderKind, Value: []byte("document")},
+		bus.Header{Key: rerun.HeaderTopic, Value: []byte(bus.TopicAlerts)})
+	records = append(records, again)
 	for i := range 3 {
 		records = append(records, dead.Bury(dead.Letter{
 			Client: "normalise", Origin: fmt.Sprint("log:test:", i),

@@ -185,6 +185,25 @@ const steps = {
     await page.context().close();
   },
 
+  async 'what a rerun found is shown apart'() {
+    const page = await signIn(UI_URL, UI_PASSWORD);
+    await page.goto(`${UI_URL}/pipeline?view=reruns`);
+    await page.getByRole('cell', { name: 'a second look' }).first().waitFor();
+    await look(page, 'reruns');
+    await page.getByRole('link', { name: 'alerts' }).first().click();
+    await page.getByText('Nobody triages it').waitFor();
+    await page.locator('tbody tr.focus').waitFor();
+    assert.equal(await page.locator('tbody tr:not([aria-hidden])').count(), 1);
+    await page.locator('tbody tr.focus').click();
+    const panel = page.getByRole('complementary', { name: 'Alert group' });
+    await panel.getByRole('heading', { level: 1 }).waitFor();
+    assert.equal(await panel.getByRole('button', { name: 'Archive' }).count(), 0);
+    await look(page, 'rerun');
+    await page.getByRole('link', { name: 'Back to the live alerts' }).click();
+    await page.getByText('Nobody triages it').waitFor({ state: 'detached' });
+    await page.context().close();
+  },
+
   async 'Pipeline shows topics, groups and dead letters'() {
     const page = await signIn(UI_URL, UI_PASSWORD);
     await page.goto(`${UI_URL}/pipeline`);
@@ -262,6 +281,7 @@ for (const name of Object.keys(steps)) await run(name);
 scheme = 'dark';
 for (const name of darkToo) await run(name);
 await run('Pipeline shows topics, groups and dead letters');
+await run('what a rerun found is shown apart');
 await browser.close();
 for (const p of problems) console.log(p);
 process.exit(failed || problems.length ? 1 : 0);

@@ -17,6 +17,7 @@ export type ConsumerGroup = Schemas['BusGroupInfo'];
 export type Topic = Schemas['BusTopicInfo'];
 export type DeadLetter = Schemas['DeadLetter'];
 export type Tried = Schemas['LetterTried'];
+export type Rerun = Schemas['Rerun'];
 export type Action = 'archive' | 'escalate' | 'reopen' | 'star' | 'unstar' | 'note';
 export type Doc = Record<string, unknown>;
 
