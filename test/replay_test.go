@@ -3,12 +3,15 @@ package test
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -201,6 +204,43 @@ func TestCopiesOfACaptureAreCountedOnce(t *testing.T) {
 		check(f)
 	}
 	check(all[1], all[1])
+}
+
+// TestReplayByAnOrdinaryUser has somebody without any right replay a capture:
+// limits of Suricata's that root does not know apply.
+func TestReplayByAnOrdinaryUser(t *testing.T) {
+	need(t, "suricata")
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: root alone can become another user, and all other replay tests run as an ordinary one then")
+	}
+	const nobody = 65534
+	dir, err := os.MkdirTemp("", "ordinary-") // below no folder of root's own
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	text, err := os.ReadFile(program(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := writeFile(t, dir, "decoder", string(text))
+	rules := writeFile(t, dir, "own.rules", `alert icmp any any -> any any (msg:"echo"; itype:8; sid:1000001; rev:1;)`+"\n")
+	ping := writeFile(t, dir, "ping.pcap", string(pingCapture(4)))
+	for _, path := range []string{dir, bin, rules, ping} {
+		if err := errors.Join(os.Chown(path, nobody, nobody), os.Chmod(path, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), bin, "replay", "--wait", "--json", "--rules", rules, "--data", filepath.Join(dir, "data"), ping)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, &stderr)
+	}
+	if got := lines[capture](t, out.String()); len(got) != 1 || got[0].Alerts["1000001"] != 4 {
+		t.Errorf("got %+v\n%s", got, &stderr)
+	}
 }
 
 // TestReplaysAtOnceWithoutAnInstance begins two that both would start one: the

@@ -2,6 +2,7 @@ package suricata
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -76,6 +77,14 @@ func (o *engineOutput) takeErrors() []string {
 	e := o.errors
 	o.errors, o.total = nil, 0
 	return e
+}
+
+// blamed adds to an error the first ones that the engine wrote, if any.
+func (o *engineOutput) blamed(err error) error {
+	if e := o.takeErrors(); len(e) > 0 {
+		return fmt.Errorf("%w: %s", err, shorten(strings.Join(e[:min(len(e), 3)], "; ")))
+	}
+	return err
 }
 
 // because returns ": <the first errors the engine wrote>", or its last line

@@ -54,7 +54,7 @@ func (r *refusals) line(text string) {
 	r.reason = ""
 }
 
-// shorten keeps a reason, which may quote a whole rule, to a line's length.
+// shorten keeps what may quote a whole rule to a line's length.
 func shorten(s string) string {
 	const most = 200
 	if len(s) <= most {

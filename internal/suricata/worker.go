@@ -168,8 +168,8 @@ func (w *Worker) Read(ctx context.Context, capture, out string) (complaints []st
 	if w.used {
 		err = w.reset(ctx)
 	}
-	w.output.takeErrors()
 	if err == nil {
+		w.output.takeErrors()
 		w.used = true
 		err = w.read(ctx, capture, out)
 	}
@@ -186,7 +186,7 @@ func (w *Worker) Read(ctx context.Context, capture, out string) (complaints []st
 	// A broken connection is how a crash shows first.
 	select {
 	case <-w.proc.Done():
-		return nil, &CrashError{Err: orEnded(w.proc.Err())}
+		return nil, &CrashError{Err: w.output.blamed(orEnded(w.proc.Err()))}
 	case <-time.After(5 * time.Second):
 		w.Close()
 		return nil, &CrashError{Err: err}
