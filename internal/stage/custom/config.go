@@ -19,7 +19,7 @@ type Config struct {
 	From        []string        `yaml:"from"`        // topics read
 	To          string          `yaml:"to"`          // topic written; not for Route
 	Concurrency int             `yaml:"concurrency"` // records in flight; 0: in order
-	Timeout     config.Duration `yaml:"timeout"`     // of one record; 0: none in order, 30 s concurrently
+	Timeout     config.Duration `yaml:"timeout"`     // of one record; 0: 30 s for http, exec and concurrently, else none
 	Attempts    int             `yaml:"attempts"`    // 0: 5
 
 	Filter  string   `yaml:"filter"` // true keeps the record as it is
@@ -165,6 +165,9 @@ func (c Config) Spec(version string, scope obs.Scope) (client.Spec, error) {
 	stage, err := c.stage(scope)
 	if err != nil {
 		return client.Spec{}, err
+	}
+	if c.Timeout == 0 && (c.HTTP != nil || c.Exec != nil) {
+		c.Timeout = config.Duration(defaultTimeout)
 	}
 	return client.Spec{
 		Name: c.Name, Inputs: c.From, Outputs: c.outputs(), Stage: stage, Version: version,

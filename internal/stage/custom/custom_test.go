@@ -222,6 +222,10 @@ func TestTheServicesAnswerIsMergedAndItsStatusClassed(t *testing.T) {
 		t.Errorf("without an answer: %v", got)
 	}
 	checker, _ := s.(client.Checker)
+	if err := checker.Check(t.Context()); err == nil {
+		t.Error("a service that answers everything with 500 is there")
+	}
+	status = 404
 	if err := checker.Check(t.Context()); err != nil {
 		t.Errorf("check: %v", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -71,8 +72,14 @@ type program struct {
 
 	mu       sync.Mutex
 	now      *conversation // nil: none runs
+	doubted  bool          // it has left a record unanswered, and said nothing since it was asked
 	failures int
 	retryAt  time.Time
+	asked    sample
+
+	said   sync.Mutex
+	second time.Time // since which lines of standard error are counted
+	lines  int
 }
 
 func newProgram(c Config, scope obs.Scope) *program {
@@ -90,14 +97,22 @@ func (p *program) Handle(ctx context.Context, in *client.Record, out *client.Out
 		return fault.NewRetry(CodeProgram, err)
 	}
 	defer forget()
+	began := time.Now()
 	for n := 0; ; {
 		select {
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				p.unanswered(c, in, began)
+			}
 			return ctx.Err()
 		case <-c.ended:
 			return fault.NewRetry(CodeProgram, errors.New("the program has ended before it answered"))
 		case a := <-answers:
 			if end, err := p.take(a, in, out, &n); end {
+				if err == nil {
+					p.asked.answered(in)
+					p.doubt(false)
+				}
 				return err
 			}
 		}
@@ -142,10 +157,67 @@ func (a answer) fault() error {
 	}
 }
 
-// Check implements [client.Checker]: the program is the other side.
-func (p *program) Check(context.Context) error {
-	_, err := p.running()
-	return err
+// unanswered notes a record whose time is over.
+func (p *program) unanswered(c *conversation, in *client.Record, began time.Time) {
+	if time.Unix(0, c.heard.Load()).After(began) {
+		return // it answers others
+	}
+	p.asked.failed(in)
+	p.doubt(true)
+}
+
+func (p *program) doubt(whether bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.doubted = whether
+}
+
+// Check implements [client.Checker]: the program is the other side. One that
+// has fallen silent is asked with a record that it has answered before, and
+// when it does not answer that either, started again and asked once more.
+func (p *program) Check(ctx context.Context) error {
+	c, err := p.running()
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	doubted := p.doubted
+	p.mu.Unlock()
+	if !doubted {
+		return nil
+	}
+	known := p.asked.pick()
+	if known == nil || c.replies(ctx, known) {
+		p.doubt(false)
+		return nil
+	}
+	if c, err = p.again(c); err != nil {
+		return err
+	}
+	if !c.replies(ctx, known) {
+		c.end()
+		return errors.New("the program does not answer, and did not when it was started again")
+	}
+	p.doubt(false)
+	return nil
+}
+
+// again ends the process and starts another at once.
+func (p *program) again(c *conversation) (*conversation, error) {
+	c.end()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.now != c && p.now != nil {
+		return p.now, nil
+	}
+	p.now, p.retryAt = nil, time.Time{}
+	next, err := converse(p.config, p.line)
+	if err != nil {
+		p.delay()
+		return nil, err
+	}
+	p.now = next
+	return next, nil
 }
 
 // Close implements [client.Closer].
@@ -196,8 +268,22 @@ func (p *program) delay() {
 	p.retryAt = time.Now().Add(d/2 + rand.N(d/2))
 }
 
+// linesLogged bounds what a program may write to the log in a second.
+const linesLogged = 100
+
+// line logs what the program says on its standard error.
 func (p *program) line(text string) {
-	p.scope.Logger().LogAttrs(context.Background(), slog.LevelInfo, "program says", slog.String("stage", p.name), slog.String("line", text))
+	p.said.Lock()
+	defer p.said.Unlock()
+	if now := time.Now(); now.Sub(p.second) > time.Second {
+		if left := p.lines - linesLogged; left > 0 {
+			p.scope.Logger().Warn("program says too much, lines are left out", "stage", p.name, "lines", left)
+		}
+		p.second, p.lines = now, 0
+	}
+	if p.lines++; p.lines <= linesLogged {
+		p.scope.Logger().LogAttrs(context.Background(), slog.LevelInfo, "program says", slog.String("stage", p.name), slog.String("line", text))
+	}
 }
 
 // conversation is one process and what it has been asked.
@@ -207,6 +293,7 @@ type conversation struct {
 	stdin   *os.File
 	stdout  *os.File
 	ended   chan struct{}
+	heard   atomic.Int64 // when it last wrote a line, Unix nanoseconds
 
 	writing sync.Mutex
 	mu      sync.Mutex
@@ -274,6 +361,33 @@ func (c *conversation) ask(ctx context.Context, in *client.Record) (answers <-ch
 	return a.answers, forget, nil
 }
 
+// replyTime is how long a program under doubt may take to answer.
+const replyTime = 3 * time.Second
+
+// replies reports whether the program answers a record with anything.
+func (c *conversation) replies(ctx context.Context, in *client.Record) bool {
+	ctx, cancel := context.WithTimeout(ctx, replyTime)
+	defer cancel()
+	answers, forget, err := c.ask(ctx, in)
+	if err != nil {
+		return false
+	}
+	defer forget()
+	select {
+	case <-answers:
+		return true
+	case <-c.ended:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// end ends the process without a word.
+func (c *conversation) end() {
+	c.process.Kill()
+	<-c.ended
+}
+
 // write gives up when ctx ends. A line written in part leaves the program with
 // something it cannot understand, so it is ended.
 func (c *conversation) write(ctx context.Context, line []byte) error {
@@ -321,6 +435,7 @@ func (c *conversation) listen() {
 		if json.Unmarshal(lines.Bytes(), &a) != nil {
 			return
 		}
+		c.heard.Store(time.Now().UnixNano())
 		c.mu.Lock()
 		to, waits := c.asked[a.Seq]
 		c.mu.Unlock()
@@ -340,7 +455,6 @@ func (c *conversation) stop() {
 	select {
 	case <-c.ended:
 	case <-time.After(stopGrace):
-		c.process.Kill()
-		<-c.ended
+		c.end()
 	}
 }

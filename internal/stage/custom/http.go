@@ -35,6 +35,7 @@ type caller struct {
 	config HTTP
 	client *http.Client
 	now    func() time.Time
+	asked  sample
 }
 
 func newCaller(c Config) *caller {
@@ -70,6 +71,7 @@ func (c *caller) Handle(ctx context.Context, in *client.Record, out *client.Outp
 		return fault.NewPermanent(CodeNoJSON, errors.New("the value is no object"))
 	}
 	answer, err := c.ask(ctx, in.Value)
+	c.note(in, err)
 	switch {
 	case err == nil:
 		document = put(document, c.config.Merge, answer)
@@ -80,6 +82,14 @@ func (c *caller) Handle(ctx context.Context, in *client.Record, out *client.Outp
 		return err
 	}
 	return emit(out, in, c.name, c.to, in.Key, document, 0)
+}
+
+func (c *caller) note(in *client.Record, err error) {
+	if err == nil {
+		c.asked.answered(in)
+	} else if fault.Of(err).Class == fault.Retry {
+		c.asked.failed(in)
+	}
 }
 
 func (c *caller) ask(ctx context.Context, body []byte) (any, error) {
@@ -145,7 +155,9 @@ func retryAfter(value string, now time.Time) time.Duration {
 	return time.Second
 }
 
-// Check implements [client.Checker].
+// Check implements [client.Checker]. A service that takes connections and
+// answers none, or everything with an error of its own, is away: it is asked
+// with a record that it has answered before.
 func (c *caller) Check(ctx context.Context) error {
 	if c.config.Check != "" {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.config.Check, nil)
@@ -159,6 +171,24 @@ func (c *caller) Check(ctx context.Context) error {
 		_ = response.Body.Close() // only its status counts
 		return status(response, c.now())
 	}
+	if err := c.dial(ctx); err != nil {
+		return err
+	}
+	known := c.asked.pick()
+	if known == nil {
+		return nil
+	}
+	_, err := c.ask(ctx, known.Value)
+	switch {
+	case err == nil:
+		c.asked.answered(known)
+	case fault.Of(err).Class == fault.Permanent: // an answer
+		return nil
+	}
+	return err
+}
+
+func (c *caller) dial(ctx context.Context) error {
 	u, err := url.Parse(c.config.URL)
 	if err != nil {
 		return err

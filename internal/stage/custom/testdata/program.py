@@ -1,8 +1,8 @@
 """What a program may do wrong, by the record's text."""
 import json
 import os
+import signal
 import sys
-import time
 
 held = []
 for line in sys.stdin:
@@ -38,6 +38,22 @@ for line in sys.stdin:
             answer(emit={"late": True})
             answer(done=True)
         held = []
+    elif what == "stop":  # everything, for good
+        os.kill(os.getpid(), signal.SIGSTOP)
+    elif isinstance(what, str) and what.startswith("once "):  # the file makes it once
+        if not os.path.exists(what[5:]):
+            open(what[5:], "w").close()
+            os._exit(3)
+        answer(emit={"was": what})
+        answer(done=True)
+    elif isinstance(what, str) and what.startswith("down "):  # while the file is there
+        if os.path.exists(what[5:]):
+            os.kill(os.getpid(), signal.SIGSTOP)
+        answer(done=True)
+    elif what == "flood":
+        for n in range(200000):
+            print("x" * 50, n, file=sys.stderr)
+        answer(done=True)
     elif what == "say":
         print("hello from the program", file=sys.stderr, flush=True)
         answer(done=True)
