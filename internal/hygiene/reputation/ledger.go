@@ -3,6 +3,7 @@ package reputation
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -75,7 +76,7 @@ func load(ctx context.Context, db *state.DB, service string) (account, error) {
 	var a account
 	var paused, opened int64
 	err := db.Read().QueryRowContext(ctx, "SELECT day, spent, paused, opened FROM account WHERE service = ?", service).Scan(&a.day, &a.spent, &paused, &opened)
-	if err == sql.ErrNoRows { //nolint:errorlint // database/sql returns it as it is
+	if errors.Is(err, sql.ErrNoRows) {
 		return account{}, nil
 	}
 	if err != nil {

@@ -80,7 +80,7 @@ func refusal(status int, c cause, after time.Duration) error {
 		return fault.NewThrottled(CodeBlocked, wait(forPerson), err)
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return fault.NewThrottled(CodeDenied, wait(forPerson), err)
-	case c.Type == "validation_exception", strings.Contains(c.Reason, "maximum normal shards open"):
+	case c.Type == "validation_exception", strings.Contains(c.Reason, "shards open"):
 		return fault.NewThrottled(CodeBlocked, wait(forPerson), err)
 	case status == http.StatusRequestEntityTooLarge:
 		return fault.NewPermanent(CodeTooLarge, err)

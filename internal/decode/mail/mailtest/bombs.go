@@ -93,10 +93,10 @@ func zipOf(entries int, size int) []byte {
 	for i := range entries {
 		w, _ := z.Create(fmt.Sprintf("f%d", i))
 		for left := size; left > 0; left -= len(zeros) {
-			w.Write(zeros[:min(left, len(zeros))])
+			_, _ = w.Write(zeros[:min(left, len(zeros))])
 		}
 	}
-	z.Close()
+	_ = z.Close()
 	return b.Bytes()
 }
 
