@@ -182,10 +182,10 @@ func TestVerdictsFitTheSchema(t *testing.T) {
 	engine := checks.New(checks.Config{Own: []string{"mine.example"}}, lists, nil, nil)
 	read, judge := jsonify.New(jsonify.Config{}, obs.Scope{}), hygiene.New(engine, checks.Keep{}, obs.Scope{})
 	recorded := func(context.Context, string) ([]byte, error) {
-		return json.Marshal(map[string]any{"mail": map[string]any{"verdict": checks.Verdict{Answers: []checks.Answer{
+		return json.Marshal(checks.Verdict{Answers: []checks.Answer{
 			{Service: "s", Kind: "domain", Value: "bad.example", Result: "bad", Score: 80, Detail: "d", Time: time.Now(), Cached: true},
 			{Service: "r", Kind: "ip", Value: "203.0.113.1", Result: "error", Time: time.Now()},
-		}}}})
+		}})
 	}
 	again := hygiene.NewRepeat(engine, checks.Keep{LinksAlways: true}, recorded)
 	files, err := filepath.Glob("../internal/decode/mail/testdata/*.eml")

@@ -150,16 +150,17 @@ func (r *reruns) jsonify(ctx context.Context, run rerun.Run) (client.Stage, erro
 	c := r.app.options.Config.Mail
 	jc := c.jsonify()
 	if c.Auth == "dns" {
-		live, err := r.runs.Live(ctx, bus.TopicJsonified, clientJsonify, run.From)
+		live, err := r.runs.Live(ctx, bus.TopicJsonified, clientJsonify, run.From, jsonify.Recall)
 		if err != nil {
 			return nil, err
 		}
 		jc.Recorded = func(ctx context.Context, doc *mail.Document) (mail.Auth, error) {
+			var auth mail.Auth
 			value, err := live.Value(ctx, event.ID(mail.Origin(doc.Mail.Identity), jsonify.KindEmail, 0))
-			if err != nil || value == nil {
-				return mail.Auth{}, err
+			if err == nil && value != nil {
+				err = json.Unmarshal(value, &auth)
 			}
-			return jsonify.AuthOf(value)
+			return auth, err
 		}
 	}
 	return jsonify.New(jc, obs.Scope{}), nil // what it reads is none of the program's metrics
@@ -172,7 +173,7 @@ func (r *reruns) hygiene(ctx context.Context, run rerun.Run) (client.Stage, erro
 	if err != nil {
 		return nil, err
 	}
-	live, err := r.runs.Live(ctx, bus.TopicEvents, clientHygiene, run.From)
+	live, err := r.runs.Live(ctx, bus.TopicEvents, clientHygiene, run.From, hygienestage.Recall)
 	if err != nil {
 		return nil, err
 	}

@@ -13,9 +13,24 @@ import (
 	"github.com/decodersring/decoder/internal/obs"
 )
 
-// Recorded returns the event of a verdict by its id, nil when the log holds
-// none any more.
+// Recorded returns what Recall has made of the event of a verdict, by the
+// event's id; nil when the log holds none any more.
 type Recorded func(ctx context.Context, id string) ([]byte, error)
+
+// Recall returns the verdict in the event of one, as JSON.
+func Recall(value []byte) ([]byte, error) {
+	var e struct {
+		Mail struct {
+			Verdict json.RawMessage `json:"verdict"`
+		} `json:"mail"`
+	}
+	if err := json.Unmarshal(value, &e); err != nil {
+		return nil, fault.NewPermanent(codeBadVerdict, fmt.Errorf("reading the verdict recorded: %w", err))
+	}
+	return e.Mail.Verdict, nil
+}
+
+const codeBadVerdict = "bad_verdict"
 
 // Repeat is the stage as a rerun needs it: it asks no service, learns nothing
 // about senders, and puts nothing on email_recheck. Each message is judged as
@@ -58,13 +73,9 @@ func (r *Repeat) before(ctx context.Context, doc *mail.Document) (hygiene.Verdic
 	if value == nil {
 		return unrecorded(), nil
 	}
-	var e struct {
-		Mail struct {
-			Verdict hygiene.Verdict `json:"verdict"`
-		} `json:"mail"`
+	var v hygiene.Verdict
+	if err := json.Unmarshal(value, &v); err != nil {
+		return v, fault.NewPermanent(codeBadVerdict, fmt.Errorf("reading the verdict recorded: %w", err))
 	}
-	if err := json.Unmarshal(value, &e); err != nil {
-		return hygiene.Verdict{}, fault.NewPermanent("bad_verdict", fmt.Errorf("reading the verdict recorded: %w", err))
-	}
-	return e.Mail.Verdict, nil
+	return v, nil
 }

@@ -132,12 +132,16 @@ func (s *Stage) authenticate(ctx context.Context, raw []byte, doc *mail.Document
 	return nil
 }
 
-// AuthOf returns what a document on email_jsonified says was computed of its
-// message's authentication.
-func AuthOf(value []byte) (mail.Auth, error) {
-	var doc mail.Document
+// Recall returns, as JSON, what a document on email_jsonified says was computed
+// of its message's authentication: a mail.Auth.
+func Recall(value []byte) ([]byte, error) {
+	var doc struct {
+		Mail struct {
+			Auth json.RawMessage `json:"auth"`
+		} `json:"mail"`
+	}
 	if err := json.Unmarshal(value, &doc); err != nil {
-		return mail.Auth{}, fault.NewPermanent("bad_document", fmt.Errorf("reading the document recorded: %w", err))
+		return nil, fault.NewPermanent("bad_document", fmt.Errorf("reading the document recorded: %w", err))
 	}
 	return doc.Mail.Auth, nil
 }
