@@ -159,8 +159,8 @@ func LoadConfig(path, data string) (Config, string, error) {
 	c := DefaultConfig()
 	if path == "" {
 		for _, candidate := range ConfigFiles(data) {
-			if _, err := os.Stat(candidate); err == nil {
-				path = candidate
+			if _, err := os.Stat(candidate); !errors.Is(err, os.ErrNotExist) {
+				path = candidate // also one that cannot be looked at: it may say something
 				break
 			}
 		}

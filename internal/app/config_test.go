@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -53,5 +54,15 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		if _, ok := errors.AsType[config.Problems](err); !ok || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", text, err, want)
 		}
+	}
+}
+
+func TestConfigurationThatCannotBeLookedAtIsNotTakenForNone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "data") // a file where a folder is meant
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, path, err := LoadConfig("", file); err == nil {
+		t.Errorf("read %q without an error", path)
 	}
 }
