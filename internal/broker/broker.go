@@ -65,7 +65,8 @@ type Config struct {
 	AutoCreate func(name string) (TopicSpec, bool)
 	// Keep says of which groups the budget keeps what they have still to read:
 	// rather nothing more is taken in. nil: none. It counts for a group while
-	// it has members, and two minutes more.
+	// it has members, and two minutes more, and not for what there was before
+	// the group: one that is new may read history, but holds nothing up with it.
 	Keep func(group string) bool
 	// OffsetRetention is how long offsets of a group without members are
 	// kept; 0: 7 days.
@@ -125,7 +126,7 @@ func New(cfg Config, scope obs.Scope) (*Broker, error) {
 	}
 	b.store = storage.New(opts)
 	b.groups = groups.New(groups.Config{
-		Retention: cfg.OffsetRetention, Log: scope.Logger(), Exists: b.exists,
+		Retention: cfg.OffsetRetention, Log: scope.Logger(), Exists: b.exists, Ends: b.ends,
 	}, offsetsLog{b.store})
 	wc := wire.Config{
 		Log: scope.Logger(), Advertise: cfg.Advertise, TLS: cfg.TLS, AutoCreate: cfg.AutoCreate,

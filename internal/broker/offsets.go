@@ -76,12 +76,27 @@ func (b *Broker) unread() map[storage.Place]storage.Reader {
 				continue
 			}
 			for _, p := range t.Partitions() {
-				at := max(offsets[p.Index()], 0) // nothing committed: all is to be read
+				at := max(offsets[p.Index()], 0) // not begun: all is to be read
 				place := storage.Place{Topic: topic, Partition: p.Index()}
 				if first, ok := all[place]; !ok || at < first.Offset {
 					all[place] = storage.Reader{Name: r.Group, Offset: at}
 				}
 			}
+		}
+	}
+	return all
+}
+
+// ends returns where the log ends, for a group that is new.
+func (b *Broker) ends(group string) map[string]map[int32]int64 {
+	if b.cfg.Keep == nil || !b.cfg.Keep(group) {
+		return nil
+	}
+	all := map[string]map[int32]int64{}
+	for _, t := range b.store.Topics() {
+		all[t.Name] = map[int32]int64{}
+		for _, p := range t.Partitions() {
+			all[t.Name][p.Index()] = p.High()
 		}
 	}
 	return all

@@ -91,6 +91,14 @@ func (g *group) tombstones(gone []topicPartition) (done func(context.Context) er
 // TopicDeleted forgets every offset of the topic: one of the same name may
 // come, and its offsets begin at 0.
 func (m *Manager) TopicDeleted(ctx context.Context, topic string) {
+	m.mu.Lock()
+	all := m.all()
+	m.mu.Unlock()
+	for _, g := range all {
+		g.mu.Lock()
+		delete(g.began, topic)
+		g.mu.Unlock()
+	}
 	m.forgetOffsets(ctx, func(_ *group, tp topicPartition, _ offset) bool { return tp.topic == topic })
 }
 

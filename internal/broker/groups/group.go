@@ -46,6 +46,7 @@ type group struct {
 	delayed      bool   // a new group waits for more members
 	rebalance    *timer // ends joining, or the wait for the assignment
 	offsets      map[topicPartition]offset
+	began        map[string]map[int32]int64 // the log's ends when it was new; nil: it was loaded
 }
 
 // member is one consumer in a group.

@@ -35,6 +35,10 @@ type Config struct {
 	MaxGroups         int           // 0: 10,000
 	Log               *slog.Logger
 	Now               func() time.Time
+	// Ends returns the offsets behind what the log holds, of a group that is new;
+	// what lies before them is not counted as unread ([Manager.Readings]). nil:
+	// everything counts.
+	Ends func(group string) map[string]map[int32]int64
 	// Exists says whether a partition can be committed to.
 	Exists func(topic string, partition int32) bool
 }
@@ -126,6 +130,9 @@ func (m *Manager) lock(id string, create bool) (*group, int16) {
 			return nil, code.GroupMaxSizeReached
 		}
 		g = newGroup(m, id)
+		if m.cfg.Ends != nil {
+			g.began = m.cfg.Ends(id)
+		}
 		m.groups[id] = g
 	}
 	// A group's lock is never held while waiting for a disk or m.mu.

@@ -1,12 +1,15 @@
 package groups
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // Reading is what a group reads and how far it has come.
 type Reading struct {
 	Group string
-	// Topics and partitions: what was committed; a partition of these topics
-	// without an offset has not been begun.
+	// Topics and partitions: where the group is to read on. A partition of these
+	// topics that is not there has not been begun.
 	Topics map[string]map[int32]int64
 }
 
@@ -35,25 +38,31 @@ func (m *Manager) Readings(chosen func(group string) bool) []Reading {
 	return out
 }
 
-// reading returns the group's offsets in the topics it is subscribed to; in
-// all it ever committed to while its members, or their topics, are not known.
+// reading returns how far the group has come in the topics it is subscribed to;
+// in all it ever committed to while its members, or their topics, are not
+// known. What there was before the group is history, which it may read but
+// which is not kept for it.
 func (g *group) reading(now time.Time) map[string]map[int32]int64 {
 	if g.state == dead || g.state == empty && now.Sub(g.since) > patience {
 		return nil
 	}
 	topics := map[string]map[int32]int64{}
+	add := func(topic string) {
+		if topics[topic] == nil {
+			topics[topic] = map[int32]int64{}
+			maps.Copy(topics[topic], g.began[topic])
+		}
+	}
 	subscribed := g.subscribed()
 	for t := range subscribed {
-		topics[t] = map[int32]int64{}
+		add(t)
 	}
 	for tp, o := range g.offsets {
-		if topics[tp.topic] == nil {
-			if len(subscribed) > 0 {
-				continue // it read that once
-			}
-			topics[tp.topic] = map[int32]int64{}
+		if len(subscribed) > 0 && !subscribed[tp.topic] {
+			continue // it read that once
 		}
-		topics[tp.topic][tp.partition] = o.at
+		add(tp.topic)
+		topics[tp.topic][tp.partition] = max(o.at, topics[tp.topic][tp.partition])
 	}
 	return topics
 }
