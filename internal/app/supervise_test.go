@@ -81,6 +81,18 @@ exit 2`)
 	}
 }
 
+func TestStoreIsNotLeftOutForAFullDisk(t *testing.T) {
+	code, _, stderr := supervise(t.Context(), t, `
+echo "mode $DECODER_WORKER" >&2
+[ $run -gt 5 ] && exit 20
+echo "panic: FATAL: cannot write 7202 bytes: no space left on device" >&2
+echo "github.com/VictoriaMetrics/VictoriaLogs/lib/logstorage.(*writerWithStats).MustWrite(...)" >&2
+exit 2`)
+	if code != 0 || strings.Contains(stderr, WithoutStore) {
+		t.Errorf("code %d:\n%s", code, stderr)
+	}
+}
+
 func TestOutputOfTheWorkerGoesWhereItWouldWriteIt(t *testing.T) {
 	_, out, stderr := supervise(t.Context(), t, "printf '\\036the screen\\n'; echo a log line >&2; exit 20")
 	if out != "the screen\n" || stderr != "a log line\n" {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -155,13 +156,50 @@ func TestDeadLettersAreReportedBeforeTheBudgetTakesThem(t *testing.T) {
 	}
 }
 
+func TestALogThatTakesNothingInIsReportedWithItsReasonUnlessTheDiskIsWhy(t *testing.T) {
+	k := &kept{}
+	var refused error
+	m := New(Options{Host: "h", Reserve: gibibyte}, Deps{To: k, Refused: func() error { return refused }})
+	for i := range 60 { // every 15 s
+		refused = nil
+		if i == 3 || i > 20 { // a moment, then for good
+			refused = errors.New("most by decoder-store")
+		}
+		m.look(well(start.Add(time.Duration(i) * 15 * time.Second)))
+	}
+	m.raise(t.Context())
+	if got := k.raised(t); len(got) != 1 || got[0] != "high 0 The log takes nothing new in" ||
+		!strings.Contains(string(k.records[0].Value), "most by decoder-store") {
+		t.Errorf("raised %v", got)
+	}
+
+	k = &kept{}
+	m = New(Options{Dir: "/data", Host: "h", Reserve: gibibyte}, Deps{To: k, Refused: func() error { return errors.New("full") }})
+	for i := range 20 {
+		s := well(start.Add(time.Duration(i) * 15 * time.Second))
+		s.diskFree = gibibyte / 2
+		m.look(s)
+	}
+	m.raise(t.Context())
+	if got := k.raised(t); len(got) != 1 || got[0] != "critical 0 The disk is full: nothing more is taken in" ||
+		!strings.Contains(string(k.records[0].Value), "when 1.1 GiB are free (disk.free)") {
+		t.Errorf("raised %v: %s", got, k.records[0].Value)
+	}
+}
+
 func TestAlertsWaitForTheLog(t *testing.T) {
 	k := &kept{away: true}
-	m := New(Options{Host: "h"}, Deps{To: k})
+	var log strings.Builder
+	m := New(Options{Host: "h"}, Deps{To: k, Scope: obs.Scope{Log: slog.New(slog.NewTextHandler(&log, nil))}})
 	s := well(start)
 	s.memoryAvailable = 0
 	m.look(s)
-	m.raise(t.Context())
+	for range 3 {
+		m.raise(t.Context())
+	}
+	if n := strings.Count(log.String(), "wait for the log"); n != 1 {
+		t.Errorf("that they wait was said %d times:\n%s", n, &log)
+	}
 	k.away = false
 	m.raise(t.Context())
 	m.raise(t.Context())

@@ -130,6 +130,24 @@ func TestAFullDiskIsAnOutage(t *testing.T) {
 	mustCount(t, s, 0) // it still answers
 }
 
+// What is in memory is not written where it may not fit: the library would end
+// the process.
+func TestNothingIsFlushedWhileTheDiskIsBeingFilled(t *testing.T) {
+	s, _ := openStore(t, Config{Dir: t.TempDir(), MinFreeBytes: -1})
+	if err := s.Write(t.Context(), []store.Doc{simpleDoc("a", time.Now(), false)}); err != nil {
+		t.Fatal(err)
+	}
+	s.live.storage.DebugFlush() // into a part in memory
+	err := s.fits(1 << 60)
+	if err == nil || fault.Of(err).Code != "disk_low" {
+		t.Errorf("flushing is allowed: %v", err)
+	}
+	if err := s.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	mustCount(t, s, 1)
+}
+
 func TestQueriesHaveATimeLimit(t *testing.T) {
 	s, _ := openStore(t, Config{Dir: t.TempDir(), MinFreeBytes: -1, QueryTime: time.Nanosecond})
 	mustWrite(t, s, simpleDoc("a", time.Now(), false))

@@ -41,13 +41,16 @@ func freeDisk(dir string) (int64, error) {
 
 // mayFlush refuses to write out what is in memory where it would not fit, or
 // might not while another program fills the disk.
-func (s *Store) mayFlush() error {
+func (s *Store) mayFlush() error { return s.fits(2 * s.falling.Load()) }
+
+// fits refuses when what is in memory would not leave so much free.
+func (s *Store) fits(spare int64) error {
 	need := int64(0)
 	for _, f := range s.folders() {
 		need += 2 * int64(f.stats().CompressedInmemorySize)
 	}
 	free, err := freeDisk(s.cfg.Dir)
-	if need == 0 || err != nil || free > need+flushSlack+2*s.falling.Load() {
+	if need == 0 || err != nil || free > need+flushSlack+spare {
 		return nil // when the disk cannot be asked it is for the library to find out
 	}
 	return fault.NewRetry("disk_low", fmt.Errorf("%s are free on the disk of %s, too little for what is in memory: free some",
