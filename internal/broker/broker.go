@@ -57,7 +57,7 @@ type Config struct {
 	// Budget is what all topics may take on the disk in bytes; 0: no limit.
 	Budget int64
 	// MinFree is the free disk space in bytes below which nothing new is taken
-	// in, and below a quarter of which nothing at all, retriably; 0: 512 MiB. A
+	// in, and below a quarter of which next to nothing, retriably; 0: 512 MiB. A
 	// negative one switches the guard off.
 	MinFree int64
 	// AutoCreate returns the topic to create when a client asks for one that

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,6 +54,23 @@ func TestTooLargeARecordIsAPermanentFault(t *testing.T) {
 	err := b.Append(t.Context(), &bus.Record{Topic: bus.TopicTriage, Value: bytes.Repeat([]byte("ab"), 1<<20)})
 	if err == nil || fault.Of(err).Class != fault.Permanent || fault.Of(err).Code != bus.CodeTooLarge {
 		t.Fatalf("err = %v", err)
+	}
+}
+
+// A source waits outside the producer, whose room is the stages', and is told
+// why.
+func TestASourceIsToldWhyTheLogTakesNothingIn(t *testing.T) {
+	b, err := bus.Open(t.Context(), bus.Config{Dir: t.TempDir(), MinFree: 1 << 60}, scope(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	err = b.Append(t.Context(), record(bus.TopicSuricata, "s", "one", "x:y:1"))
+	if f := fault.Of(err); f.Class != fault.Retry || f.Code != bus.CodeLog || !strings.Contains(err.Error(), "free disk space is below the limit") {
+		t.Errorf("appending ends with %v", err)
+	}
+	if b.Refused() == nil {
+		t.Error("the log says that it takes records in")
 	}
 }
 

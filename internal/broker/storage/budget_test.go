@@ -156,29 +156,31 @@ func TestGuardStopsIntakeFirstAndSeesOtherPrograms(t *testing.T) {
 	defer s.stop()
 	in := s.topic("in", 1).Partition(0)
 	out := s.topic("out", 1, ConfigBudget, string(BudgetDerived)).Partition(0)
-	try := func(p *Partition) error {
-		_, c, err := p.Append(batch("a", 1, 10))
+	try := func(p *Partition, size int) error {
+		_, c, err := p.Append(batch("a", 1, size))
 		if err != nil {
 			return err
 		}
 		return waitFor(c)
 	}
+	const small, large = 10, 2 * little
 	for _, c := range []struct {
-		free        int64
-		intake, out bool
+		free                  int64
+		intake, alert, others bool
 	}{
-		{2 * limit, true, true},
-		{limit - 10_000, false, true},
-		{limit + 100, false, true}, // not to and fro
-		{limit/4 - 1, false, false},
-		{limit / 2, false, true},
-		{limit + limit/8 + 100_000, true, true},
+		{2 * limit, true, true, true},
+		{limit - 10_000, false, true, true},
+		{limit + 100, false, true, true}, // not to and fro
+		{limit/4 - 1, false, true, false},
+		{limit/8 - 1, false, false, false},
+		{limit / 2, false, true, true},
+		{limit + limit/8 + 100_000, true, true, true},
 	} {
 		fsys.free.Store(c.free)
 		eventually(t, fmt.Sprintf("the guard with %d bytes free", c.free), func() bool {
-			return (try(in) == nil) == c.intake && (try(out) == nil) == c.out
+			return (try(in, small) == nil) == c.intake && (try(out, small) == nil) == c.alert && (try(out, large) == nil) == c.others
 		})
-		if err := try(in); !c.intake && (!errors.Is(err, ErrDiskFull) || !strings.Contains(err.Error(), "1.0 MiB are wanted")) {
+		if err := try(in, small); !c.intake && (!errors.Is(err, ErrDiskFull) || !strings.Contains(err.Error(), "1.0 MiB are wanted")) {
 			t.Errorf("with %d bytes free intake is told %v", c.free, err)
 		}
 		if (s.Refused() == nil) != c.intake {

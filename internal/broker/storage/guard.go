@@ -27,9 +27,14 @@ type guard struct {
 // refusal is why nothing new is taken in.
 type refusal struct{ err error }
 
-// reserved is the part of MinFree that is kept for what is made from records
-// taken in before: it is what frees room.
-const reserved = 4
+// Parts of MinFree that are kept: a quarter for what is made from records taken
+// in before, since that is what frees room, and an eighth for the least of it,
+// such as an alert that says so.
+const (
+	forDerived = 4
+	forLittle  = 8
+	little     = 16 << 10 // bytes of a batch
+)
 
 // lookAfter is how many bytes are written at most before the disk and the
 // budget are looked at again, without waiting for the clock: a fast producer
@@ -148,11 +153,14 @@ func (s *Store) admit(t *Topic, n int, intake bool) error {
 		default: // is to be looked at already
 		}
 	}
-	free := s.guard.free.Add(-int64(n))
+	free, kept := s.guard.free.Add(-int64(n)), s.cfg.MinFree/forDerived
+	if n <= little {
+		kept = s.cfg.MinFree / forLittle
+	}
 	switch {
 	case t.Internal, s.cfg.MinFree < 0 && !intake:
 		return nil
-	case free < s.cfg.MinFree/reserved, intake && free < s.cfg.MinFree:
+	case free < kept, intake && free < s.cfg.MinFree:
 		return s.diskFull(free)
 	case intake:
 		return s.guard.refused()

@@ -21,7 +21,8 @@ type Options struct {
 	// Budget is what all topics together may take on the disk; 0: no limit.
 	Budget int64
 	// MinFree is the free space below which nothing new is taken in. What is
-	// made from records taken in before goes on down to a quarter of it.
+	// made from records taken in before goes on down to a quarter of it, and in
+	// batches of up to 16 KiB to an eighth.
 	MinFree int64
 	// Unread says who has still to read what, for the budget to leave it alone.
 	// It is called in every round of the budget, and must not call the store.
