@@ -252,7 +252,8 @@ func TestReplaysAtOnceWithoutAnInstance(t *testing.T) {
 	ended := make(chan result, 3)
 	for i := range cap(ended) {
 		ping := writeFile(t, dir, strconv.Itoa(i)+".pcap", string(pingCapture(10+i)))
-		go func() { ended <- decoder(t, data, "replay", "--wait", "--json", "--rules", rules, ping) }()
+		args := []string{"replay", "--json", "--rules", rules, ping} // no --wait: the last to go waits
+		go func() { ended <- decoder(t, data, args...) }()
 	}
 	sum := 0
 	for range cap(ended) {

@@ -19,7 +19,7 @@ import (
 type replayCmd struct {
 	Files []string `arg:"" optional:"" help:"Captures (pcap, pcapng, gzipped) and folders of them."`
 	Rules []string `help:"Rules to use instead of the configured ones; may be repeated." placeholder:"FILE" sep:"none"`
-	Wait  bool     `help:"Return when every event is searchable."`
+	Wait  bool     `help:"Return when every event is searchable, which is always so where no instance runs."`
 	Job   string   `help:"Go on watching a replay job that was begun before, instead of new files." placeholder:"ID"`
 	JSON  bool     `help:"One object a line and capture."`
 }
@@ -82,7 +82,8 @@ func watchReplay(ctx context.Context, g *globals, io streams, client *control.Cl
 		running, err := client.Version(ctx)
 		if err == nil {
 			passing, w.at = running.Passing, 0
-			err = client.WatchReplay(ctx, job, wait, w.update)
+			// Once the instance of a command is gone, nobody makes events searchable.
+			err = client.WatchReplay(ctx, job, wait || passing, w.update)
 		}
 		if err == nil || ctx.Err() != nil {
 			return stop, err
