@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -62,6 +63,7 @@ type Group struct {
 	member  Member
 	at      map[Partition]string // metadata fetched, until it is handed on
 	strange map[string]time.Time // topics read with an id that the log does not know, since when
+	lost    atomic.Value         // string: the session that failed last
 }
 
 // RemadeError says that a topic was deleted and made again under its name:
@@ -88,6 +90,7 @@ func (b *Bus) Join(o GroupOptions) (*Group, error) {
 		o.Session = 12 * time.Second
 	}
 	g := &Group{bus: b, name: o.Group, member: o.Member, at: map[Partition]string{}, strange: map[string]time.Time{}}
+	g.lost.Store("")
 	options, err := b.options(o.Group)
 	if err != nil {
 		return nil, err
@@ -101,6 +104,7 @@ func (b *Bus) Join(o GroupOptions) (*Group, error) {
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.WithPools(b.pool),
+		kgo.WithHooks(sessions{g}),
 		kgo.SessionTimeout(o.Session),
 		kgo.HeartbeatInterval(o.Session/5),
 		kgo.RebalanceTimeout(30*time.Second),
@@ -293,11 +297,28 @@ func (g *Group) Resume(partitions ...Partition) {
 }
 
 // Joined reports whether the group has let the member in, with partitions or
-// without.
+// without, and not lost it since.
 func (g *Group) Joined() bool {
-	_, generation := g.client.GroupMetadata()
-	return generation >= 0
+	session := g.session()
+	return session != "" && session != g.lost.Load()
 }
+
+// session names the membership in one generation of the group; "": there is
+// none.
+func (g *Group) session() string {
+	member, generation := g.client.GroupMetadata()
+	if generation < 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s %d", member, generation)
+}
+
+// sessions hears of the sessions that a group has ended.
+type sessions struct{ group *Group }
+
+// OnGroupManageError implements [kgo.HookGroupManageError]. What the library
+// joins after it is another session.
+func (s sessions) OnGroupManageError(error) { s.group.lost.Store(s.group.session()) }
 
 // Leave gives all partitions back by way of the member, and closes.
 func (g *Group) Leave() { g.client.CloseAllowingRebalance() }

@@ -86,7 +86,7 @@ func (c *Client) Status() Status {
 	if !c.running.Load() {
 		return s
 	}
-	s.Kind = PhaseJoining
+	s.Kind, s.Reason = PhaseJoining, "waiting for the log"
 	if group := c.group.Load(); group != nil && group.Joined() {
 		s.Kind, s.Reason = PhaseIdle, "all partitions are with other processes"
 	}

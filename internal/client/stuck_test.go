@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/bus/bustest"
 	"github.com/decodersring/decoder/internal/client"
 	"github.com/decodersring/decoder/internal/obs"
@@ -107,5 +108,31 @@ func TestAProcessBeyondThePartitionsIsReady(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestAClientWithoutItsLogIsNotReady takes the log away from a client that has
+// nothing to do.
+func TestAClientWithoutItsLogIsNotReady(t *testing.T) {
+	log := openLog(t)
+	b := bustest.OpenConfig(t, bus.Config{Brokers: []string{log.Address()}})
+	sc := scope(t)
+	rt := client.NewRuntime(b, sc)
+	c, err := rt.New(client.Spec{Name: "alone", Inputs: []string{in}, Outputs: []string{out}, Stage: &stage{handle: pass}, Session: 6 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	await(t, func() bool { _, level := kindOf(rt, sc.Health, "alone"); return level == obs.OK })
+	log.Close()
+	await(t, func() bool {
+		s, level := kindOf(rt, sc.Health, "alone")
+		return s.Kind == client.PhaseJoining && level == obs.Starting && s.Reason != ""
+	})
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
