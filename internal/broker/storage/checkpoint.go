@@ -25,7 +25,7 @@ func (s *Store) checkpointIfDirty() (done bool) {
 	if !s.dirty.Swap(false) {
 		return false
 	}
-	if err := s.checkpoint(); err != nil {
+	if err := s.checkpointWhen(s.needed); err != nil {
 		s.dirty.Store(true)
 		s.log.Warn("checkpoint failed, the last one stays", "error", err)
 		return false
@@ -33,15 +33,21 @@ func (s *Store) checkpointIfDirty() (done bool) {
 	return true
 }
 
-// checkpoint syncs every partition, writes down from where recovery would
+// needed says whether something waits for the store while it checkpoints.
+func (s *Store) needed() bool { return len(s.grown) > 0 || len(s.checkpointed) > 0 }
+
+// checkpoint is one that somebody waits for.
+func (s *Store) checkpoint() error { return s.checkpointWhen(func() bool { return true }) }
+
+// checkpointWhen syncs every partition, writes down from where recovery would
 // begin now, and frees the journal behind that. A partition that fails keeps
 // its old point, and the journal that it needs.
-func (s *Store) checkpoint() error {
+func (s *Store) checkpointWhen(hurry func() bool) error {
 	s.flushMu.Lock()
 	defer s.flushMu.Unlock()
 	floor := s.journalFloor.Load()
 	gen := s.journal.generation()
-	if !s.flushAll() {
+	if !s.flushAll(hurry) {
 		gen = floor
 	}
 	s.journalFloor.Store(gen)
@@ -52,13 +58,15 @@ func (s *Store) checkpoint() error {
 	return nil
 }
 
-// flushers is how many partitions a checkpoint syncs at once. Many: the file
-// system commits what comes together at one go, and stalls appends once, not
-// once for each.
+// flushers is how many partitions a checkpoint in a hurry syncs at once: the
+// file system commits what comes together at one go.
 const flushers = 64
 
 // flushAll moves every partition's recovery point, and says whether all could.
-func (s *Store) flushAll() bool {
+// Without hurry it syncs one partition after the other: appends wait behind
+// each commit of the file system, a fraction of a millisecond, but for several
+// when many come at once.
+func (s *Store) flushAll(hurry func() bool) bool {
 	var wg sync.WaitGroup
 	var failed atomic.Bool
 	turn := make(chan struct{}, flushers)
@@ -66,6 +74,9 @@ func (s *Store) flushAll() bool {
 		for _, p := range t.Partitions() {
 			if !p.unflushed() {
 				continue
+			}
+			if !hurry() {
+				wg.Wait()
 			}
 			turn <- struct{}{}
 			wg.Go(func() {
