@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,4 +132,70 @@ func TestARerunFindsWhatIsNewAndGoneAndTouchesNothingLive(t *testing.T) {
 	if d, err = reruns.Compare(t.Context(), stricter); err != nil || d.Gone.Count != 10 || d.New.Count != 0 {
 		t.Errorf("difference %+v, %v", d, err)
 	}
+}
+
+func TestWhatAnotherStageMadeOfTheSameRecordsIsNotGone(t *testing.T) {
+	b := bustest.Open(t)
+	rt := client.NewRuntime(b, obs.Scope{})
+	for i := range 20 {
+		if err := b.Append(t.Context(), &bus.Record{Topic: bus.TopicEvents, Value: []byte(strconv.Itoa(i))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := spec(otherStage{})
+	other.Name = "other"
+	for _, s := range []client.Spec{spec(&threshold{least: 10}), other} {
+		c, err := rt.New(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			if err := c.Run(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}()
+		if err := rt.Drain(t.Context(), s.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reruns := rerun.New(b, rt)
+	run, err := reruns.Begin(t.Context(), rerun.Request{Spec: spec(&threshold{}), Settings: map[string]int{"least": 5}, Attachment: []byte("beside it")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err := reruns.Attachment(t.Context(), run); err != nil || string(a) != "beside it" {
+		t.Errorf("attachment %q, %v", a, err)
+	}
+	if err := reruns.Cancel(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	listed, err := rerun.New(b, rt).List(t.Context()) // as another process sees it
+	if err != nil || len(listed) != 1 || listed[0].State != rerun.Cancelled || string(listed[0].Settings) != `{"least":5}` {
+		t.Fatalf("runs %+v, %v", listed, err)
+	}
+	if err := reruns.Continue(t.Context(), listed[0], spec(&threshold{least: 5})); err != nil {
+		t.Fatal(err)
+	}
+	d, err := reruns.Compare(t.Context(), listed[0])
+	if err != nil || d.Same != 10 || d.New.Count != 5 || d.Gone.Count != 0 || d.Changed.Count != 0 {
+		t.Errorf("difference %+v, %v", d, err)
+	}
+	groups, err := b.Groups(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range groups {
+		if strings.Contains(g.Name, run.ID) {
+			t.Errorf("group %s is left behind", g.Name)
+		}
+	}
+}
+
+// otherStage makes alerts of the same events, with ids of its own.
+type otherStage struct{}
+
+func (otherStage) Handle(_ context.Context, in *client.Record, out *client.Output) error {
+	id := event.ID(in.Origin, "alert/other", 0)
+	out.Emit(bus.TopicAlerts, in.Key, []byte(`{}`), bus.Header{Key: event.HeaderID, Value: []byte(id)})
+	return nil
 }
