@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/decodersring/decoder/internal/api"
 	"github.com/decodersring/decoder/internal/api/control"
 	"github.com/decodersring/decoder/internal/app"
 	"github.com/decodersring/decoder/internal/config"
@@ -86,6 +87,12 @@ func unreachable(err error) error {
 func (g *globals) instanceOr(ctx context.Context, parts app.Parts, io streams) (c *control.Client, stop func() error, err error) {
 	for {
 		c, err = control.Dial(ctx, g.dir())
+		if err == nil && parts.Pipeline && servesSearch(ctx, c) {
+			if err := errors.Join(c.Close(), pause(ctx)); err != nil {
+				return nil, nil, err
+			}
+			continue // until it has ended
+		}
 		if err == nil {
 			return c, c.Close, nil
 		}
@@ -98,6 +105,17 @@ func (g *globals) instanceOr(ctx context.Context, parts app.Parts, io streams) (
 		}
 		return c, stop, err
 	}
+}
+
+// servesSearch reports whether the instance is there for a decoder search
+// alone, and has nothing to replay with.
+func servesSearch(ctx context.Context, c *control.Client) bool {
+	running, err := c.Version(ctx)
+	if err != nil || !running.Passing {
+		return false
+	}
+	_, err = c.Replays(ctx)
+	return errors.Is(err, api.ErrUnavailable)
 }
 
 // startHere starts the parts named in this process, and reaches them.

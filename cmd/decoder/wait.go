@@ -10,6 +10,16 @@ import (
 	"github.com/decodersring/decoder/internal/api/control"
 )
 
+// pause waits a moment before an instance is looked for again.
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(100 * time.Millisecond):
+		return nil
+	}
+}
+
 // awaitInstance waits until an instance runs on the data folder.
 func awaitInstance(ctx context.Context, g *globals) (*control.Client, error) {
 	tick := time.NewTicker(200 * time.Millisecond)
