@@ -27,7 +27,9 @@ const (
 // of each document in it. What cannot be sent is put into refused.
 func (s *Sink) encode(batch []*client.Record, refused client.RecordErrors) (body []byte, sent []int) {
 	var out bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&out, gzip.BestSpeed) // errs only for a level that does not exist
+	z, _ := s.zips.Get().(*gzip.Writer)
+	defer s.zips.Put(z)
+	z.Reset(&out)
 	for i, r := range batch {
 		d := r.Document()
 		doc, err := oneLine(r.Value)

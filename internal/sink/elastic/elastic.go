@@ -1,6 +1,7 @@
 package elastic
 
 import (
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -31,6 +32,7 @@ type Sink struct {
 	template bool
 	scope    obs.Scope
 	metrics  metrics
+	zips     sync.Pool // *gzip.Writer: one takes a megabyte
 
 	mu       sync.Mutex
 	prepared bool
@@ -55,6 +57,10 @@ func New(c Config, secure *tls.Config, scope obs.Scope) (*Sink, error) {
 				MaxConnsPerHost: 4, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second,
 			},
 		},
+	}
+	s.zips.New = func() any {
+		z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // errs only for a level that does not exist
+		return z
 	}
 	s.authorise(c.User, c.Password, c.APIKey)
 	return s, nil
