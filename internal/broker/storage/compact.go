@@ -95,7 +95,10 @@ func (p *Partition) eachBatch(s *segment, fn func(b []byte, h *header) error) er
 		p.store.sawCorrupt(p, s, from)
 		corrupt = fmt.Errorf("%w: %s at %d", ErrCorrupt, s.path, from)
 	})
-	return errors.Join(err, corrupt)
+	if err != nil {
+		return err // a disk that fails is not what lies on it
+	}
+	return corrupt
 }
 
 // notInvalid leaves out that a batch is malformed: it counts as corrupt.
