@@ -62,7 +62,7 @@ func (r *reserve) look() error {
 	r.last = free
 	switch {
 	case there && free < r.free/8 && !falling: // who fills it would take the reserve too
-		r.log.Warn("disk is full, its reserve is given up", "free", config.Size(free), "reserve", config.Size(r.size))
+		r.log.Warn("disk is full, its reserve is given up", "free", config.Size(free).String(), "reserve", config.Size(r.size).String())
 		return os.Remove(r.path)
 	case !there && free > r.free+r.free/4+2*r.size:
 		return r.make()
