@@ -15,7 +15,7 @@ const (
 // waiting for the log to acknowledge the outputs of one before the next.
 func (p *partition) ordered(out *Output) {
 	for p.ready() {
-		ok := true
+		var ok bool
 		switch {
 		case p.tracker.refused():
 			ok = p.mend(out)

@@ -2,6 +2,7 @@ package client
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/event"
@@ -70,7 +71,7 @@ func (o *Output) Emit(topic string, key, value []byte, headers ...bus.Header) {
 // own returns a copy of b, or b itself if it is the input's.
 func (o *Output) own(b, input []byte) []byte {
 	if len(b) > 0 && len(b) <= len(input) && &b[0] == &input[0] {
-		return b[:len(b):len(b)]
+		return slices.Clip(b)
 	}
 	return o.arena.clone(b)
 }

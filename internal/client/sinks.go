@@ -19,7 +19,7 @@ func (p *partition) sink() {
 		began := time.Now()
 		e := p.tracker.add(records, sizes(records))
 		items, ok := p.items(records)
-		if !ok || !p.write(items, e, noWaits) {
+		if !ok || !p.write(items, noWaits) {
 			e.leave(0)
 			return
 		}
@@ -45,9 +45,9 @@ func (p *partition) items(records []*bus.Record) ([]*item, bool) {
 }
 
 // write writes the items, however often that takes, but for those at fault,
-// whose dead letters the entry waits for. It returns false when the partition
+// which become dead letters. It returns false when the partition
 // ends first.
-func (p *partition) write(items []*item, e *entry, w waits) bool {
+func (p *partition) write(items []*item, w waits) bool {
 	for len(items) > 0 {
 		if !p.open(w) {
 			return false
@@ -67,11 +67,11 @@ func (p *partition) write(items []*item, e *entry, w waits) bool {
 		}
 		var ok bool
 		if single, is := errors.AsType[RecordErrors](err); is {
-			items, ok = p.faulty(items, single, began, e, w)
+			items, ok = p.faulty(items, single, began, w)
 		} else if len(items) == 1 {
-			items, ok = p.faulty(items, RecordErrors{0: err}, began, e, w)
+			items, ok = p.faulty(items, RecordErrors{0: err}, began, w)
 		} else {
-			items, ok = p.divide(items, err, began, e, w)
+			items, ok = p.divide(items, err, began, w)
 		}
 		if !ok {
 			return false
@@ -83,7 +83,7 @@ func (p *partition) write(items []*item, e *entry, w waits) bool {
 // faulty judges single records, waits until the log has the dead letters of
 // those at fault, then as long as the longest of the others asks for, and
 // returns those to be written again.
-func (p *partition) faulty(items []*item, errs RecordErrors, began time.Time, e *entry, w waits) ([]*item, bool) {
+func (p *partition) faulty(items []*item, errs RecordErrors, began time.Time, w waits) ([]*item, bool) {
 	var (
 		left    []*item
 		letters []*bus.Record
@@ -119,7 +119,7 @@ func (p *partition) faulty(items []*item, errs RecordErrors, began time.Time, e 
 // divide deals with an error of the whole batch: one at fault is looked for in
 // the halves, but only once the batch has failed as often as a record may and
 // the other side answers.
-func (p *partition) divide(items []*item, err error, began time.Time, e *entry, w waits) ([]*item, bool) {
+func (p *partition) divide(items []*item, err error, began time.Time, w waits) ([]*item, bool) {
 	first := items[0]
 	verdict, wait := bury, time.Duration(0)
 	if fault.Of(err).Class != fault.Permanent {
@@ -136,7 +136,7 @@ func (p *partition) divide(items []*item, err error, began time.Time, e *entry, 
 		it.before = it.failed.Attempts - p.c.spec.Attempts + 1
 		it.verified, it.outages = first.verified, first.outages
 	}
-	return nil, p.write(items[:half], e, w) && p.write(items[half:], e, w)
+	return nil, p.write(items[:half], w) && p.write(items[half:], w)
 }
 
 // writeOnce calls the sink.

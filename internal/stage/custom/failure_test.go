@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -181,7 +182,7 @@ func TestAProgramThatEndsAmidRecordsLosesNone(t *testing.T) {
 			for i := range 40 {
 				values = append(values, "plain")
 				if i%10 == 5 {
-					values = append(values, "once "+filepath.Join(t.TempDir(), fmt.Sprint(i)))
+					values = append(values, "once "+filepath.Join(t.TempDir(), strconv.Itoa(i)))
 				}
 			}
 			b.send(values...)
