@@ -54,7 +54,7 @@ func TestTopicsMadeAnewAreReadFromTheirBeginning(t *testing.T) {
 // what is made of the last record there is, or of all that is in flight, since
 // the topic is not there yet.
 func TestARefusedOutputIsHandledAgainThoughNothingElseComes(t *testing.T) {
-	for _, n := range []int{1, 20_000} {
+	for _, n := range []int{1, 600} { // several times what may be in flight
 		t.Run(strconv.Itoa(n), func(t *testing.T) {
 			b := bustest.Open(t)
 			late := &stage{handle: func(_ context.Context, r *client.Record, o *client.Output) error {
@@ -62,7 +62,13 @@ func TestARefusedOutputIsHandledAgainThoughNothingElseComes(t *testing.T) {
 				return nil
 			}}
 			rt, _ := run(t, b, client.Spec{Name: "late", Inputs: []string{in}, Stage: late, InFlight: 1 << 20})
-			send(t, b, n)
+			var records []*bus.Record
+			for range n {
+				records = append(records, &bus.Record{Topic: in, Key: []byte("k"), Value: make([]byte, 2<<10)})
+			}
+			if err := b.Append(t.Context(), records...); err != nil {
+				t.Fatal(err)
+			}
 			await(t, func() bool {
 				s := rt.Client("late").Status()
 				return s.Kind == client.PhaseLog && strings.Contains(s.Reason, bus.CodeUnknownTopic)

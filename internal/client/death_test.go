@@ -101,6 +101,7 @@ func spawn(t *testing.T, b *bus.Bus, role string) (kill func(), ended chan struc
 }
 
 func TestTheRecordOfThreeDeathsIsGivenUpAndNoOther(t *testing.T) {
+	t.Parallel() // here and below: they have logs of their own, and wait for most of the time
 	for _, role := range []string{"ordered", "concurrent", "sink"} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
@@ -157,6 +158,7 @@ func TestTheRecordOfThreeDeathsIsGivenUpAndNoOther(t *testing.T) {
 }
 
 func TestAttemptsSurviveARestart(t *testing.T) {
+	t.Parallel()
 	b := openLog(t)
 	if err := b.Append(t.Context(), &bus.Record{Topic: in, Value: []byte("failing")}); err != nil {
 		t.Fatal(err)
@@ -192,6 +194,7 @@ func TestAttemptsSurviveARestart(t *testing.T) {
 // TestWhatAKillMakesSuspectIsDoneSoon kills a process before a backlog, all of
 // which is suspect then.
 func TestWhatAKillMakesSuspectIsDoneSoon(t *testing.T) {
+	t.Parallel()
 	for _, role := range []string{"ordered", "concurrent"} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()

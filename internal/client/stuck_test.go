@@ -114,6 +114,7 @@ func TestAProcessBeyondThePartitionsIsReady(t *testing.T) {
 // TestAClientWithoutItsLogIsNotReady takes the log away from a client that has
 // nothing to do.
 func TestAClientWithoutItsLogIsNotReady(t *testing.T) {
+	t.Parallel()
 	log := openLog(t)
 	b := bustest.OpenConfig(t, bus.Config{Brokers: []string{log.Address()}})
 	sc := scope(t)
