@@ -144,5 +144,5 @@ func (p *partition) settleDown(patience <-chan time.Time) {
 func (t *tracker) waits() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.entries) > 0 && t.entries[0].pending.Load() > 0 && !t.entries[0].left
+	return len(t.entries) > 0 && t.entries[0].underWay() && !t.entries[0].left
 }

@@ -75,12 +75,9 @@ func (e *entry) release() {
 	e.end()
 }
 
-// end marks the entry done, gives its records' memory back, and moves on over
-// all done at the front.
+// end marks the entry done, moves on over all done at the front, and gives the
+// memory of its records back, which nobody looks at once it is done.
 func (e *entry) end() {
-	for _, r := range e.records {
-		r.Recycle()
-	}
 	t := e.tracker
 	t.mu.Lock()
 	e.done = true
@@ -93,7 +90,17 @@ func (e *entry) end() {
 	}
 	t.bytes -= freed
 	t.mu.Unlock()
+	for _, r := range e.records {
+		r.Recycle()
+	}
 	t.ended(freed)
+}
+
+// underWay reports whether the entry will yet end, or break, by itself: it
+// waits for its maker or for outputs, or its end is about to be noted. The
+// caller holds tracker.mu.
+func (e *entry) underWay() bool {
+	return !e.done && (e.pending.Load() > 0 || e.err.Load() == nil)
 }
 
 // cut shortens an entry to the records before the i-th, and returns one for
@@ -147,7 +154,7 @@ func (t *tracker) settled() (broken []*entry, wait bool) {
 		return nil, false
 	}
 	for _, e := range t.entries {
-		if e.pending.Load() > 0 {
+		if e.underWay() {
 			return nil, true
 		}
 		if !e.done {
