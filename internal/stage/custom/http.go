@@ -92,12 +92,14 @@ func (c *caller) note(in *client.Record, err error) {
 	}
 }
 
+// ask sends a copy of the body, which is the record's while that is handled: a
+// transport may read on for a moment after it has returned.
 func (c *caller) ask(ctx context.Context, body []byte) (any, error) {
 	method := c.config.Method
 	if method == "" {
 		method = http.MethodPost
 	}
-	request, err := http.NewRequestWithContext(ctx, method, c.config.URL, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, c.config.URL, bytes.NewReader(bytes.Clone(body)))
 	if err != nil {
 		return nil, fault.NewPermanent("http_request", err)
 	}
