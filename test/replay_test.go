@@ -214,7 +214,7 @@ func TestReplayByAnOrdinaryUser(t *testing.T) {
 		t.Skip("SKIPPED: root alone can become another user, and all other replay tests run as an ordinary one then")
 	}
 	const nobody = 65534
-	dir, err := os.MkdirTemp("", "ordinary-") // below no folder of root's own
+	dir, err := os.MkdirTemp("", "ordinary-") //nolint:usetesting // t.TempDir lies in folders that only its owner enters
 	if err != nil {
 		t.Fatal(err)
 	}
