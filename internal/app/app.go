@@ -133,14 +133,22 @@ func Logger(c LogConfig, w io.Writer) *slog.Logger {
 
 // memoryLimit is what the collector keeps the program's memory under while it
 // can (GOMEMLIMIT overrides it): the store's caches, the records in flight and
-// as much again for what is built of them.
-const memoryLimit = 224 << 20
+// as much again for what is built of them. Up to there it may let the heap grow
+// to three times what is in use (GOGC overrides that): collecting is the largest
+// single part of what full ingest costs.
+const (
+	memoryLimit = 216 << 20
+	gcPercent   = 200
+)
 
 // Run starts everything, stays until ctx ends or a part fails, and stops
 // everything in order.
 func (a *App) Run(ctx context.Context) (err error) {
 	if debug.SetMemoryLimit(-1) == 1<<63-1 {
 		debug.SetMemoryLimit(memoryLimit)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	a.started = time.Now()
 	if a.dir, err = openDataDir(ctx, a.options.Data); err != nil {

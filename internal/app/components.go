@@ -41,7 +41,7 @@ func (a *App) clientSpecs(ctx context.Context, view *inbox.Inbox) ([]client.Spec
 	specs := []client.Spec{
 		{Name: clientNormalise, Inputs: events.Inputs(), Outputs: events.Outputs(), Stage: events, InFlight: 8 << 20},
 		{Name: clientDetect, Inputs: alerts.Inputs(), Outputs: alerts.Outputs(), Stage: alerts, InFlight: 4 << 20},
-		{Name: clientInbox, Inputs: inbox.Topics(), Sink: view, InFlight: 4 << 20},
+		{Name: clientInbox, Inputs: inbox.Topics(), Sink: view, Gather: 50 * time.Millisecond, InFlight: 4 << 20},
 	}
 	mail, err := a.mailSpecs(ctx)
 	if err != nil {
@@ -49,9 +49,11 @@ func (a *App) clientSpecs(ctx context.Context, view *inbox.Inbox) ([]client.Spec
 	}
 	specs = append(specs, mail...)
 	if a.store != nil {
+		// Small batches: what a larger one is turned into falls out of the
+		// processor's caches before it is written.
 		specs = append(specs, client.Spec{
 			Name: clientStore, Inputs: storesink.Topics(),
-			Sink: storesink.New(a.store), FlushEvery: 5 * time.Second, InFlight: 12 << 20,
+			Sink: storesink.New(a.store), FlushEvery: 5 * time.Second, BatchRecords: 250, InFlight: 12 << 20,
 		})
 	}
 	if c := a.options.Config.Elastic; c.URL != "" {

@@ -209,8 +209,23 @@ func (p *partition) cut(most int, mostBytes int64) []*bus.Record {
 
 // cutQueue takes records off the front of the queue. The caller holds mu.
 func (p *partition) cutQueue(most int, mostBytes int64) []*bus.Record {
+	records, bytes := p.cutFront(most, mostBytes)
+	for len(p.queue) > 0 && len(records) < most && bytes < mostBytes {
+		more, n := p.cutFront(most-len(records), mostBytes-bytes)
+		records, bytes = append(records, more...), bytes+n
+	}
+	p.queued -= bytes
+	if p.paused && p.queued <= p.c.share()/2 {
+		p.paused = false
+		p.c.group.Load().Resume(p.Partition)
+	}
+	return records
+}
+
+// cutFront takes one record or more off the first arrival in the queue.
+func (p *partition) cutFront(most int, mostBytes int64) (records []*bus.Record, bytes int64) {
 	head := p.queue[0].records
-	n, bytes := 0, int64(0)
+	n := 0
 	for n < len(head) && n < most {
 		s := size(head[n])
 		if n > 0 && bytes+s > mostBytes {
@@ -225,12 +240,7 @@ func (p *partition) cutQueue(most int, mostBytes int64) []*bus.Record {
 	} else {
 		p.queue[0].records = head[n:]
 	}
-	p.queued -= bytes
-	if p.paused && p.queued <= p.c.share()/2 {
-		p.paused = false
-		p.c.group.Load().Resume(p.Partition)
-	}
-	return head[:n:n]
+	return head[:n:n], bytes
 }
 
 // takeSuspects takes the next records under suspicion that are to be handled

@@ -11,7 +11,7 @@ import (
 
 // sink writes the partition's records in batches.
 func (p *partition) sink() {
-	for {
+	for last := (time.Time{}); p.gather(last); last = time.Now() {
 		records := p.take(p.c.spec.BatchRecords, int64(p.c.spec.BatchBytes))
 		if records == nil {
 			return
@@ -26,6 +26,38 @@ func (p *partition) sink() {
 		p.c.metrics.handled(len(records), time.Since(began))
 		e.release()
 	}
+}
+
+// gather waits until a write is due after the last one. It returns false when
+// the partition ends first.
+func (p *partition) gather(last time.Time) bool {
+	wait := p.c.spec.Gather - time.Since(last)
+	if wait <= 0 {
+		return true
+	}
+	due := time.NewTimer(wait)
+	defer due.Stop()
+	for !p.wholeBatch() {
+		select {
+		case <-p.arrived:
+		case <-due.C:
+			return true
+		case <-p.stop:
+			return false
+		}
+	}
+	return true
+}
+
+// wholeBatch reports whether the queue has as much as one write takes.
+func (p *partition) wholeBatch() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, a := range p.queue {
+		n += len(a.records)
+	}
+	return n >= p.c.spec.BatchRecords || p.queued >= int64(p.c.spec.BatchBytes)
 }
 
 // items loads those records that are the client's.

@@ -34,6 +34,7 @@ type Spec struct {
 
 	BatchRecords int           // most records of one Write; 0: 2000
 	BatchBytes   int           // most bytes of one Write, but for a single larger record; 0: 4 MiB
+	Gather       time.Duration // least time from one Write of a partition to the next that is not of a whole batch
 	FlushEvery   time.Duration // between a Flusher's barriers; 0: 2 s
 
 	Group   string        // of consumers, instead of the default
