@@ -7,12 +7,15 @@ package milter
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	gomilter "github.com/d--j/go-milter"
@@ -21,6 +24,7 @@ import (
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/decode/mail"
 	"github.com/decodersring/decoder/internal/obs"
+	"github.com/decodersring/decoder/internal/source/batch"
 	"github.com/decodersring/decoder/internal/source/message"
 )
 
@@ -28,11 +32,16 @@ import (
 type Config struct {
 	Listen  string        // tcp://HOST:PORT or unix:///path
 	MaxSize int           // of a message, in bytes; a larger one is let by unseen; 50 MB
-	Wait    time.Duration // most that a message waits for the log; 2 s
+	Wait    time.Duration // most that a message waits for the log; 2 s with Hold, else 100 ms
 	// Hold answers 4xx when the log does not acknowledge, so that no message
-	// passes unseen. Without it the message passes.
+	// passes unseen. Without it the message passes, and is appended once the
+	// log takes it.
 	Hold bool
 }
+
+// behindMost bounds the bytes of messages that have passed and the log does
+// not have yet. What passes beyond is not seen.
+const behindMost = 64 << 20
 
 // Source implements the component contract: New does no I/O, Run blocks.
 type Source struct {
@@ -42,6 +51,9 @@ type Source struct {
 	logger *slog.Logger
 	seen   *prometheus.CounterVec
 	ready  chan net.Addr
+
+	appends sync.WaitGroup // of messages that have passed
+	behind  atomic.Int64   // bytes of them
 }
 
 // New returns the source.
@@ -50,7 +62,10 @@ func New(c Config, log bus.Appender, scope obs.Scope) (*Source, error) {
 		c.MaxSize = message.MaxSize
 	}
 	if c.Wait <= 0 {
-		c.Wait = 2 * time.Second
+		c.Wait = 100 * time.Millisecond
+		if c.Hold {
+			c.Wait = 2 * time.Second
+		}
 	}
 	if _, _, err := parseListen(c.Listen); err != nil {
 		return nil, err
@@ -87,8 +102,11 @@ func (s *Source) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	appending, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer s.appends.Wait()
+	defer stop()
 	server := gomilter.NewServer(
-		gomilter.WithMilter(func() gomilter.Milter { return &session{source: s, ctx: ctx} }),
+		gomilter.WithMilter(func() gomilter.Milter { return &session{source: s, ctx: appending} }),
 		gomilter.WithProtocols(gomilter.OptNoConnReply|gomilter.OptNoHeloReply|gomilter.OptNoMailReply|gomilter.OptNoRcptReply|
 			gomilter.OptNoDataReply|gomilter.OptNoHeaderReply|gomilter.OptNoEOHReply|gomilter.OptNoBodyReply|
 			gomilter.OptNoUnknown|gomilter.OptHeaderLeadingSpace),
@@ -109,14 +127,70 @@ func (s *Source) Run(ctx context.Context) error {
 		server.Close()
 	}
 	<-served //nolint:errcheck // it says that the server was closed
+	appended := make(chan struct{})
+	go func() { s.appends.Wait(); close(appended) }()
+	select {
+	case <-appended:
+	case <-grace.Done():
+	}
 	return nil
+}
+
+// held appends a message and lets it pass once the log has it.
+func (s *Source) held(ctx context.Context, rec *bus.Record) *gomilter.Response {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Wait)
+	defer cancel()
+	if err := s.log.Append(ctx, rec); err != nil {
+		s.logger.Warn("message is held, the log did not acknowledge", "error", err)
+		s.seen.WithLabelValues("deferred").Inc()
+		return gomilter.RespTempFail
+	}
+	s.seen.WithLabelValues("appended").Inc()
+	return gomilter.RespAccept
+}
+
+// observe appends a message. It returns when the log has it, and after a moment
+// in any case: a message waits that long since one that had passed before would
+// be missed if the program were killed in between.
+func (s *Source) observe(ctx context.Context, rec *bus.Record) {
+	size := int64(len(rec.Value))
+	if s.behind.Add(size) > behindMost {
+		s.behind.Add(-size)
+		s.unseen(errors.New("too many wait for the log"))
+		return
+	}
+	done := make(chan struct{})
+	s.appends.Go(func() {
+		defer close(done)
+		defer s.behind.Add(-size)
+		refused, err := batch.Append(ctx, s.log, s.scope, "milter", []*bus.Record{rec})
+		switch {
+		case err != nil:
+			s.unseen(err)
+		case len(refused) > 0:
+			s.unseen(errors.New("the log cannot take it"))
+		default:
+			s.seen.WithLabelValues("appended").Inc()
+		}
+	})
+	moment := time.NewTimer(s.config.Wait)
+	defer moment.Stop()
+	select {
+	case <-done:
+	case <-moment.C:
+	}
+}
+
+func (s *Source) unseen(err error) {
+	s.logger.Warn("message has passed unseen", "error", err)
+	s.seen.WithLabelValues("unseen").Inc()
 }
 
 // session is one connection of the mail server; calls come from one goroutine.
 type session struct {
 	gomilter.NoOpMilter
 	source *Source
-	ctx    context.Context
+	ctx    context.Context // ends some time after the source was told to
 
 	ip     netip.Addr
 	name   string
@@ -187,9 +261,7 @@ func (n *session) grown() (*gomilter.Response, error) {
 	return gomilter.RespContinue, nil
 }
 
-// EndOfMessage appends the message. It waits for the log for a moment: a
-// server that was told to accept before would lose the message from the log
-// when the program is killed in between.
+// EndOfMessage appends the message.
 func (n *session) EndOfMessage(m gomilter.Modifier) (*gomilter.Response, error) {
 	defer n.reset()
 	if n.tooBig {
@@ -203,18 +275,10 @@ func (n *session) EndOfMessage(m gomilter.Modifier) (*gomilter.Response, error) 
 	if err != nil {
 		return gomilter.RespAccept, nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(n.ctx), n.source.config.Wait)
-	defer cancel()
-	if err := n.source.log.Append(ctx, rec); err != nil {
-		n.source.logger.Warn("message not appended, the log did not acknowledge", "error", err, "held", n.source.config.Hold)
-		if n.source.config.Hold {
-			n.source.seen.WithLabelValues("deferred").Inc()
-			return gomilter.RespTempFail, nil
-		}
-		n.source.seen.WithLabelValues("unseen").Inc()
-		return gomilter.RespAccept, nil
+	if n.source.config.Hold {
+		return n.source.held(n.ctx, rec), nil
 	}
-	n.source.seen.WithLabelValues("appended").Inc()
+	n.source.observe(n.ctx, rec)
 	return gomilter.RespAccept, nil
 }
 

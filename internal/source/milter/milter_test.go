@@ -129,3 +129,39 @@ func TestMailPassesWhateverTheLogDoesUnlessItIsToBeHeld(t *testing.T) {
 		})
 	}
 }
+
+// away is a log that acknowledges nothing until it is back.
+type away struct {
+	fakeLog
+	back chan struct{}
+	done chan struct{}
+}
+
+func (a *away) Append(ctx context.Context, records ...*bus.Record) error {
+	select {
+	case <-a.back:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer close(a.done)
+	return a.fakeLog.Append(ctx, records...)
+}
+
+func TestAMessageThatPassedDuringAnOutageIsAppendedAfterIt(t *testing.T) {
+	log := &away{back: make(chan struct{}), done: make(chan struct{})}
+	a := play(t, start(t, Config{Wait: time.Millisecond}, log), "one\r\n")
+	if a.Type != gomilter.ActionAccept {
+		t.Fatalf("action %v during the outage, want accept", a)
+	}
+	close(log.back)
+	select {
+	case <-log.done:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the log never got the message")
+	}
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	if len(log.records) != 1 {
+		t.Errorf("%d records, want 1", len(log.records))
+	}
+}
