@@ -188,7 +188,7 @@ func FuzzSegment(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		file := &crashFile{fs: newCrashFS(1), inode: &inode{data: b}}
 		size := int64(len(b))
-		stop, err := walk(file, 0, size, func(pos int64, b []byte, h *header, _ bool) (bool, error) { return true, nil })
+		stop, err := walk(file, 0, size, func(int64, []byte, *header) error { return nil })
 		if err != nil || stop < 0 || stop > size {
 			t.Fatalf("stopped at %d of %d: %v", stop, size, err)
 		}

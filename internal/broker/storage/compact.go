@@ -59,7 +59,7 @@ func (p *Partition) latestOffsets(segs []*segment) (latest map[string]int64, upT
 		if room <= 0 {
 			break
 		}
-		err := p.eachBatch(s, func(b []byte, h *header) error {
+		err := p.eachBatch(s, func(_ int64, b []byte, h *header) error {
 			return eachRecord(b, h, func(r *Record) bool {
 				if _, known := latest[string(r.Key)]; !known {
 					room -= len(r.Key) + 64
@@ -74,39 +74,6 @@ func (p *Partition) latestOffsets(segs []*segment) (latest map[string]int64, upT
 		upTo = s.end.Load()
 	}
 	return latest, upTo, nil
-}
-
-// eachBatch calls fn for every batch that can be read. ErrCorrupt, in the end,
-// says that there are others.
-func (p *Partition) eachBatch(s *segment, fn func(b []byte, h *header) error) error {
-	f, err := p.store.fs.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	var corrupt error
-	err = walkOver(f, s.size.Load(), func(_ int64, b []byte, h *header, good bool) (bool, error) {
-		if !good {
-			return false, nil
-		}
-		err := fn(b, h)
-		return !errors.Is(err, ErrInvalidBatch), notInvalid(err)
-	}, func(from, _ int64) {
-		p.store.sawCorrupt(p, s, from)
-		corrupt = fmt.Errorf("%w: %s at %d", ErrCorrupt, s.path, from)
-	})
-	if err != nil {
-		return err // a disk that fails is not what lies on it
-	}
-	return corrupt
-}
-
-// notInvalid leaves out that a batch is malformed: it counts as corrupt.
-func notInvalid(err error) error {
-	if errors.Is(err, ErrInvalidBatch) {
-		return nil
-	}
-	return err
 }
 
 // keeper decides which records stay.
@@ -146,7 +113,7 @@ func (p *Partition) rewrite(segs []*segment, upTo int64, k keeper, cfg *Config) 
 func (p *Partition) rewriteGroup(group []*segment, k keeper) error {
 	return p.replace(group, func(s *segment) error {
 		for _, old := range group {
-			if err := p.eachBatch(old, func(b []byte, h *header) error { return s.writeKept(b, h, &k) }); err != nil {
+			if err := p.eachBatch(old, func(_ int64, b []byte, h *header) error { return s.writeKept(b, h, &k) }); err != nil {
 				return err
 			}
 		}

@@ -244,7 +244,7 @@ func (p *Partition) Each(fn func(*Record)) error {
 	p.filesMu.RLock()
 	defer p.filesMu.RUnlock()
 	for _, s := range *p.segments.Load() {
-		err := p.eachBatch(s, func(b []byte, h *header) error {
+		err := p.eachBatch(s, func(_ int64, b []byte, h *header) error {
 			return eachRecord(b, h, func(r *Record) bool { fn(r); return true })
 		})
 		if err != nil && !errors.Is(err, ErrCorrupt) {

@@ -1,10 +1,8 @@
 package storage
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 )
 
@@ -227,16 +225,12 @@ func (p *Partition) scan(s *segment, last bool) error {
 	} else if err := s.index.reset(s.base); err != nil {
 		return err
 	}
-	stop, err := walk(s.file, s.size.Load(), size, func(pos int64, _ []byte, h *header, good bool) (bool, error) {
-		if !good || h.base != max(s.end.Load(), p.next) {
-			return false, nil
+	stop, err := walk(s.file, s.size.Load(), size, func(pos int64, _ []byte, h *header) error {
+		if h.base != max(s.end.Load(), p.next) {
+			return errMisplaced
 		}
-		if err := s.index.note(h.base-s.base, pos, s.maxTime.Load()); err != nil {
-			return false, err
-		}
-		s.accept(h)
 		p.producers.note(h, p.store.now())
-		return true, nil
+		return s.accept(pos, h)
 	})
 	if err != nil {
 		return err
@@ -275,12 +269,10 @@ func (s *segment) resume(pt point, pos int64) error {
 			s.maxTime.Store(e.maxTime)
 		}
 	}
-	_, err = walk(s.file, s.index.last, pos, func(_ int64, _ []byte, h *header, good bool) (bool, error) {
-		if good {
-			s.maxTime.Store(max(s.maxTime.Load(), h.maxTime))
-		}
-		return true, nil
-	})
+	err = walkOver(s.file, s.index.last, pos, func(_ int64, _ []byte, h *header) error {
+		s.maxTime.Store(max(s.maxTime.Load(), h.maxTime))
+		return nil
+	}, nil)
 	s.size.Store(pos)
 	s.end.Store(max(s.base, pt.Next))
 	return err
@@ -295,16 +287,12 @@ func (s *segment) reindex(size int64) error {
 	}
 	s.end.Store(s.base)
 	s.maxTime.Store(-1)
-	err := walkOver(s.file, size, func(pos int64, _ []byte, h *header, good bool) (bool, error) {
-		if !good || h.base < s.end.Load() {
-			return false, nil
+	err := walkOver(s.file, 0, size, func(pos int64, _ []byte, h *header) error {
+		if h.base < s.end.Load() {
+			return errMisplaced
 		}
-		if err := s.index.note(h.base-s.base, pos, s.maxTime.Load()); err != nil {
-			return false, err
-		}
-		s.accept(h)
-		return true, nil
-	}, func(int64, int64) {})
+		return s.accept(pos, h)
+	}, nil)
 	if err != nil {
 		return err
 	}
@@ -323,8 +311,8 @@ func (p *Partition) cut(s *segment, pos, size int64) error {
 	if next < size {
 		name := fmt.Sprintf("%s-%d%s", s.path, pos, cutSuffix)
 		p.store.log.Error("batches behind a torn one are set aside", "file", name)
-		tail := make([]byte, size-pos)
-		if _, err := readUpTo(s.file, tail, pos, size); err != nil {
+		tail, err := readUpTo(s.file, make([]byte, size-pos), pos, size)
+		if err != nil {
 			return err
 		}
 		if err := writeAside(p.store.fs, name, tail); err != nil {
@@ -332,34 +320,6 @@ func (p *Partition) cut(s *segment, pos, size int64) error {
 		}
 	}
 	return s.file.Truncate(pos)
-}
-
-// findBatch returns the position of the next whole batch behind pos, or limit.
-func findBatch(f io.ReaderAt, pos, limit int64) (int64, error) {
-	buf := make([]byte, 64<<10)
-	for pos++; pos+headerSize <= limit; {
-		n, err := readUpTo(f, buf, pos, limit)
-		if err != nil || n < headerSize {
-			return limit, err
-		}
-		// Every batch has magic 2 at a known place: look for that byte.
-		at := bytes.IndexByte(buf[offMagic:n-headerSize+offMagic+1], 2)
-		if at < 0 {
-			pos += int64(n - headerSize + 1)
-			continue
-		}
-		pos += int64(at)
-		if h, ok := parseHeader(buf[at:n]); ok && pos+int64(h.size) <= limit {
-			b := make([]byte, h.size)
-			if n, err := readUpTo(f, b, pos, limit); err != nil {
-				return limit, err
-			} else if n == len(b) && crcOK(b, &h) {
-				return pos, nil
-			}
-		}
-		pos++
-	}
-	return limit, nil
 }
 
 // setAside takes segments out of the log that follow a torn one.

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"fmt"
 	"os"
 )
@@ -155,19 +156,21 @@ func (p *Partition) copySegment(path string, known, high int64) error {
 	if err != nil {
 		return err
 	}
-	b := make([]byte, size)
-	if _, err := readUpTo(in, b, 0, size); err != nil {
+	b, err := readUpTo(in, make([]byte, size), 0, size)
+	if err != nil {
 		return err
 	}
-	end := min(known, size)
-	for int(end) < len(b) {
-		h, ok := parseHeader(b[end:])
-		if !ok || int64(h.size) > size-end || h.base >= high || !crcOK(b[end:], &h) {
-			break
+	end := int(min(known, int64(len(b))))
+	n, _, err := eachBatchIn(b[end:], known, func(_ int64, _ []byte, h *header) error {
+		if h.base >= high {
+			return errEnough
 		}
-		end += int64(h.size)
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return err
 	}
-	return writeAside(fsys, path+logSuffix, b[:end])
+	return writeAside(fsys, path+logSuffix, b[:end+n])
 }
 
 // replayOwn looks in the journal for what the segments have lost. The caller

@@ -109,8 +109,8 @@ func (p *Partition) keepAside(s *segment, h hole) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	b := make([]byte, h.end-h.pos)
-	if _, err := readUpTo(f, b, h.pos, h.end); err != nil {
+	b, err := readUpTo(f, make([]byte, h.end-h.pos), h.pos, h.end)
+	if err != nil {
 		return "", err
 	}
 	name := fmt.Sprintf("%s-%d%s", s.path, h.pos, cutSuffix)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,20 +86,24 @@ func (s *segment) write(b []byte, h *header) error {
 		}
 		return fmt.Errorf("writing %s: %w", s.path, err)
 	}
-	if err := s.index.note(h.base-s.base, pos, s.maxTime.Load()); err != nil {
-		return fmt.Errorf("writing index of %s: %w", s.path, errors.Join(errTorn, err))
+	if err := s.accept(pos, h); err != nil {
+		return errors.Join(errTorn, err)
 	}
-	s.accept(h)
 	return nil
 }
 
 // errTorn says that a segment's file holds more than its end tells.
 var errTorn = errors.New("segment has a torn end")
 
-func (s *segment) accept(h *header) {
+// accept takes in the batch that lies at pos, the segment's last.
+func (s *segment) accept(pos int64, h *header) error {
+	if err := s.index.note(h.base-s.base, pos, s.maxTime.Load()); err != nil {
+		return fmt.Errorf("writing index of %s: %w", s.path, err)
+	}
 	s.maxTime.Store(max(s.maxTime.Load(), h.maxTime))
 	s.end.Store(h.end())
-	s.size.Add(int64(h.size))
+	s.size.Store(pos + int64(h.size))
+	return nil
 }
 
 // seal writes the index's closing entry: end, size and largest timestamp.
@@ -128,70 +131,6 @@ func (s *segment) loadSealed(fsys FS) bool {
 	s.end.Store(s.base + int64(last.rel))
 	s.maxTime.Store(last.maxTime)
 	return true
-}
-
-// walk calls fn for every batch from pos up to limit whose header is possible
-// and whose bytes are all there, and returns where it stopped: at limit, or at
-// the first place that cannot be a batch. fn sees whether the CRC is right;
-// the bytes are valid during the call. It reads in pieces of bounded size.
-func walk(f io.ReaderAt, pos, limit int64, fn func(pos int64, b []byte, h *header, crcOK bool) (bool, error)) (int64, error) {
-	buf := make([]byte, 256<<10)
-	for pos < limit {
-		n, err := readUpTo(f, buf, pos, limit)
-		if err != nil {
-			return pos, err
-		}
-		piece := buf[:n]
-		start := pos
-		for {
-			h, ok := parseHeader(piece)
-			if !ok && len(piece) >= headerSize || pos+int64(h.size) > limit || limit-pos < headerSize {
-				return pos, nil
-			}
-			if !ok || h.size > len(piece) { // the next piece begins here
-				if pos == start {
-					if h.size <= len(buf) {
-						return pos, nil
-					}
-					buf = make([]byte, h.size)
-				}
-				break
-			}
-			if more, err := fn(pos, piece[:h.size], &h, crcOK(piece, &h)); err != nil || !more {
-				return pos, err
-			}
-			pos += int64(h.size)
-			if piece = piece[h.size:]; len(piece) == 0 {
-				break
-			}
-		}
-	}
-	return pos, nil
-}
-
-// walkOver is a walk over a whole file that goes on, where fn stops it or no
-// batch begins, at the next batch that can be found.
-func walkOver(f io.ReaderAt, size int64, fn func(pos int64, b []byte, h *header, crcOK bool) (bool, error), gap func(from, to int64)) error {
-	for pos := int64(0); pos < size; {
-		stop, err := walk(f, pos, size, fn)
-		if err != nil || stop == size {
-			return err
-		}
-		if pos, err = findBatch(f, stop, size); err != nil {
-			return err
-		}
-		gap(stop, pos)
-	}
-	return nil
-}
-
-func readUpTo(f io.ReaderAt, buf []byte, pos, limit int64) (int, error) {
-	want := min(int64(len(buf)), limit-pos)
-	n, err := f.ReadAt(buf[:want], pos)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return n, err
 }
 
 func fileSize(fsys FS, path string) (int64, error) {

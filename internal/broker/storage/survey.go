@@ -19,8 +19,8 @@ type survey struct {
 	base, end int64 // offsets
 	gaps      bool  // offsets may have gaps: the topic is compacted
 
-	keep    func(pos int64, b []byte, h *header) error // every good batch
-	missing func(hole) error                           // everything between, in order
+	keep    batchFunc        // every good batch
+	missing func(hole) error // everything between, in order
 }
 
 func (s survey) run(ctx context.Context, f io.ReaderAt) error {
@@ -35,16 +35,22 @@ func (s survey) run(ctx context.Context, f io.ReaderAt) error {
 		bad.pos = -1
 		return s.missing(h)
 	}
-	err := walkOver(f, s.size, func(pos int64, b []byte, h *header, good bool) (bool, error) {
+	err := walkOver(f, 0, s.size, func(pos int64, b []byte, h *header) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		follows := h.base == next || h.base > next && (bad.pos >= 0 || s.gaps)
-		if !good || !follows || h.end() > s.end || eachRecord(b, h, func(*Record) bool { return true }) != nil {
-			return false, ctx.Err()
+		if !follows || h.end() > s.end {
+			return errMisplaced
+		}
+		if err := eachRecord(b, h, func(*Record) bool { return true }); err != nil {
+			return err
 		}
 		if err := tell(h.base); err != nil {
-			return false, err
+			return err
 		}
 		next = h.end()
-		return true, s.keep(pos, b, h)
+		return s.keep(pos, b, h)
 	}, func(from, to int64) {
 		if bad.pos < 0 {
 			bad.pos = from

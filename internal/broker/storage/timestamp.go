@@ -1,6 +1,9 @@
 package storage
 
-import "os"
+import (
+	"errors"
+	"os"
+)
 
 // OffsetForTime returns the offset and the timestamp of the first record that
 // is not older than ms (milliseconds since 1970); -1, -1 when there is none.
@@ -12,7 +15,7 @@ func (p *Partition) OffsetForTime(ms int64) (offset, timestamp int64, err error)
 		if s.maxTime.Load() < ms || s.end.Load() <= p.start.Load() {
 			continue
 		}
-		offset, timestamp, err = p.searchTime(s, s.visible(high), func(t int64) bool { return t >= ms })
+		offset, timestamp, err = p.searchTime(s, s.visible(high), ms)
 		if err != nil || offset >= 0 {
 			return offset, timestamp, err
 		}
@@ -35,11 +38,12 @@ func (p *Partition) MaxTimestamp() (offset, timestamp int64, err error) {
 	if newest == nil {
 		return -1, -1, nil
 	}
-	latest := newest.maxTime.Load()
-	return p.searchTime(newest, newest.visible(high), func(t int64) bool { return t >= latest })
+	return p.searchTime(newest, newest.visible(high), newest.maxTime.Load())
 }
 
-func (p *Partition) searchTime(s *segment, limit int64, want func(int64) bool) (offset, timestamp int64, err error) {
+// searchTime looks in a segment, up to limit, for the first record not older
+// than ms.
+func (p *Partition) searchTime(s *segment, limit, ms int64) (offset, timestamp int64, err error) {
 	f, err := p.store.fs.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
 	if notExist(err) {
 		return -1, -1, nil
@@ -50,23 +54,29 @@ func (p *Partition) searchTime(s *segment, limit int64, want func(int64) bool) (
 	defer f.Close()
 	var pos int64
 	if x, err := openIndex(p.store.fs, s.path+indexSuffix, s.base); err == nil {
-		if e, ok := x.before(func(e indexEntry) bool { return want(e.maxTime) }); ok {
+		if e, ok := x.before(func(e indexEntry) bool { return e.maxTime >= ms }); ok {
 			pos = int64(e.pos)
 		}
 		_ = x.close() // read only
 	}
 	offset, timestamp = -1, -1
-	_, err = walk(f, pos, limit, func(_ int64, b []byte, h *header, good bool) (bool, error) {
-		if !good || !want(h.maxTime) {
-			return true, nil
+	err = walkOver(f, pos, limit, func(_ int64, b []byte, h *header) error {
+		if h.maxTime < ms {
+			return nil
 		}
 		err := eachRecord(b, h, func(r *Record) bool {
-			if want(r.Time) && r.Offset >= p.start.Load() {
+			if r.Time >= ms && r.Offset >= p.start.Load() {
 				offset, timestamp = r.Offset, r.Time
 			}
 			return offset < 0
 		})
-		return offset < 0, err
-	})
+		if offset >= 0 {
+			return errEnough
+		}
+		return err
+	}, nil)
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
 	return offset, timestamp, err
 }

@@ -221,44 +221,33 @@ func Dump(ctx context.Context, dir, topic string, partition int32, offset int64,
 			if i+1 < len(bases) && bases[i+1] <= offset {
 				continue
 			}
-			more, err := dumpSegment(ctx, s.fs, segmentPath(p.dir, base)+logSuffix, offset, fn)
-			if err != nil || !more {
+			sg := &segment{base: base, path: segmentPath(p.dir, base)}
+			size, err := fileSize(s.fs, sg.path+logSuffix)
+			if err != nil {
+				return err
+			}
+			sg.size.Store(size)
+			err = p.eachBatch(sg, func(pos int64, b []byte, h *header) error {
+				if err := ctx.Err(); err != nil || h.end() <= offset {
+					return err
+				}
+				enough := false
+				err := eachRecord(b, h, func(r *Record) bool {
+					enough = r.Offset >= offset && !fn(Dumped{Record: *r, File: sg.path + logSuffix, Pos: pos})
+					return !enough
+				})
+				if enough {
+					return errEnough
+				}
+				return err
+			})
+			if errors.Is(err, errEnough) {
+				return nil
+			}
+			if err != nil && !errors.Is(err, ErrCorrupt) {
 				return err
 			}
 		}
 		return nil
 	})
 }
-
-func dumpSegment(ctx context.Context, fsys FS, path string, offset int64, fn func(Dumped) bool) (more bool, err error) {
-	f, err := fsys.OpenFile(path, os.O_RDONLY, 0)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return false, err
-	}
-	err = walkOver(f, size, func(pos int64, b []byte, h *header, good bool) (bool, error) {
-		if !good || h.end() <= offset {
-			return true, ctx.Err()
-		}
-		enough := false
-		err := eachRecord(b, h, func(r *Record) bool {
-			enough = r.Offset >= offset && !fn(Dumped{Record: *r, File: path, Pos: pos})
-			return !enough
-		})
-		if enough {
-			return false, errEnough
-		}
-		return true, errors.Join(notInvalid(err), ctx.Err()) // Verify tells of invalid ones
-	}, func(int64, int64) {})
-	if errors.Is(err, errEnough) {
-		return false, nil
-	}
-	return true, err
-}
-
-// errEnough ends a dump.
-var errEnough = errors.New("that is enough")

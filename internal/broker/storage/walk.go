@@ -1,0 +1,145 @@
+package storage
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+)
+
+// batchFunc is told of a batch that is there whole and matches its CRC; b is
+// valid during the call. An ErrInvalidBatch says that it is none all the same,
+// any other error ends the walk.
+type batchFunc func(pos int64, b []byte, h *header) error
+
+var (
+	// errMisplaced refuses a batch that does not belong where it lies.
+	errMisplaced = invalid("not where it belongs")
+	// errEnough ends a walk before its end.
+	errEnough = errors.New("that is enough")
+)
+
+// eachBatchIn calls fn for the batches that b begins with; pos is where b
+// lies. n bytes are such batches. need is how many there must be behind n for
+// the next one; 0 says that there is none.
+func eachBatchIn(b []byte, pos int64, fn batchFunc) (n, need int, err error) {
+	for len(b)-n >= headerSize {
+		rest := b[n:]
+		h, ok := parseHeader(rest)
+		if ok && h.size > len(rest) {
+			return n, h.size, nil
+		}
+		if !ok || !crcOK(rest, &h) {
+			return n, 0, nil
+		}
+		if err := fn(pos+int64(n), rest[:h.size], &h); err != nil {
+			return n, 0, notInvalid(err)
+		}
+		n += h.size
+	}
+	return n, headerSize, nil
+}
+
+// notInvalid leaves out that a batch is malformed: it counts as corrupt.
+func notInvalid(err error) error {
+	if errors.Is(err, ErrInvalidBatch) {
+		return nil
+	}
+	return err
+}
+
+// walk calls fn for every batch from pos up to limit and returns where it
+// stopped: at limit, or at the first place where there is none. It reads in
+// pieces of bounded size.
+func walk(f io.ReaderAt, pos, limit int64, fn batchFunc) (int64, error) {
+	buf := make([]byte, 64<<10)
+	for pos < limit {
+		piece, err := readUpTo(f, buf, pos, limit)
+		if err != nil {
+			return pos, err
+		}
+		n, need, err := eachBatchIn(piece, pos, fn)
+		pos += int64(n)
+		shorter := n == 0 && need <= len(buf) // than limit
+		if err != nil || need == 0 || int64(need) > limit-pos || shorter {
+			return pos, err
+		}
+		buf = slices.Grow(buf[:0], need)[:max(len(buf), need)]
+	}
+	return pos, nil
+}
+
+// walkOver is a walk that goes on, where there is no batch, at the next that
+// can be found; gap, if any, is told what it passed over.
+func walkOver(f io.ReaderAt, pos, limit int64, fn batchFunc, gap func(from, to int64)) error {
+	for pos < limit {
+		stop, err := walk(f, pos, limit, fn)
+		if err != nil || stop == limit {
+			return err
+		}
+		if pos, err = findBatch(f, stop, limit); err != nil {
+			return err
+		}
+		if gap != nil {
+			gap(stop, pos)
+		}
+	}
+	return nil
+}
+
+// findBatch returns the position of the next whole batch behind pos, or limit.
+func findBatch(f io.ReaderAt, pos, limit int64) (int64, error) {
+	buf := make([]byte, 64<<10)
+	for pos++; pos+headerSize <= limit; {
+		piece, err := readUpTo(f, buf, pos, limit)
+		if err != nil || len(piece) < headerSize {
+			return limit, err
+		}
+		// Every batch has magic 2 at a known place: look for that byte.
+		at := bytes.IndexByte(piece[offMagic:len(piece)-headerSize+offMagic+1], 2)
+		if at < 0 {
+			pos += int64(len(piece) - headerSize + 1)
+			continue
+		}
+		pos += int64(at)
+		if h, ok := parseHeader(piece[at:]); ok && pos+int64(h.size) <= limit {
+			b, err := readUpTo(f, make([]byte, h.size), pos, limit)
+			if err != nil {
+				return limit, err
+			}
+			if len(b) == h.size && crcOK(b, &h) {
+				return pos, nil
+			}
+		}
+		pos++
+	}
+	return limit, nil
+}
+
+// readUpTo fills buf from pos on, up to limit or the file's end, and returns
+// what it has read.
+func readUpTo(f io.ReaderAt, buf []byte, pos, limit int64) ([]byte, error) {
+	n, err := f.ReadAt(buf[:min(int64(len(buf)), limit-pos)], pos)
+	return buf[:n], notEOF(err)
+}
+
+// eachBatch calls fn for every batch of a segment that can be read.
+// ErrCorrupt, in the end, says that there are others.
+func (p *Partition) eachBatch(s *segment, fn batchFunc) error {
+	f, err := p.store.fs.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var corrupt error
+	err = walkOver(f, 0, s.size.Load(), fn, func(from, _ int64) {
+		p.store.sawCorrupt(p, s, from)
+		corrupt = fmt.Errorf("%w: %s at %d", ErrCorrupt, s.path, from)
+	})
+	if err != nil {
+		return err // a disk that fails is not what lies on it
+	}
+	return corrupt
+}
