@@ -2,6 +2,7 @@ package groups
 
 import (
 	"context"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -105,7 +106,7 @@ func (m *Manager) TopicDeleted(ctx context.Context, topic string) {
 // expire forgets what nobody has committed for long, and groups with nothing
 // left.
 func (m *Manager) expire(ctx context.Context) {
-	before := m.cfg.Now().Add(-m.cfg.Retention)
+	before := time.Now().Add(-m.cfg.Retention)
 	m.forgetOffsets(ctx, func(g *group, _ topicPartition, o offset) bool {
 		idle := g.state == empty && (g.protocolType == "" || g.since.Before(before))
 		return idle && o.when.Before(before)

@@ -59,14 +59,12 @@ type member struct {
 	protocols  []kmsg.JoinGroupRequestProtocol
 	assignment []byte
 	expires    *timer
-	join       chan *kmsg.JoinGroupResponse // set while it waits
-	sync       chan *kmsg.SyncGroupResponse // set while it waits
-	version    int16                        // of the request that waits
+	waits      func(errorCode int16) // answers its join or sync; nil: it does not wait
 }
 
 func newGroup(m *Manager, id string) *group {
 	return &group{
-		m: m, id: id, since: m.cfg.Now(),
+		m: m, id: id, since: time.Now(),
 		members: map[string]*member{},
 		static:  map[string]string{},
 		pending: map[string]*timer{},
@@ -75,7 +73,7 @@ func newGroup(m *Manager, id string) *group {
 }
 
 func (g *group) setState(s state) {
-	g.state, g.since = s, g.m.cfg.Now()
+	g.state, g.since = s, time.Now()
 }
 
 func newMemberID(prefix string) string {
@@ -100,7 +98,7 @@ func (g *group) alive(mb *member) {
 	}
 	mb.expires = g.after(mb.session, func() {
 		// Not while it waits for an answer of ours.
-		if g.members[mb.id] == mb && mb.join == nil && mb.sync == nil {
+		if g.members[mb.id] == mb && mb.waits == nil {
 			g.m.cfg.Log.Info("member's session expired", "group", g.id, "member", mb.id)
 			g.remove(mb)
 		}
@@ -146,9 +144,8 @@ func (g *group) remove(mb *member) {
 
 // drop takes a member out, and answers what it waits for.
 func (g *group) drop(mb *member) {
+	g.answer(mb, code.UnknownMemberID)
 	mb.expires.Stop()
-	mb.answerJoin(&kmsg.JoinGroupResponse{ErrorCode: code.UnknownMemberID, MemberID: mb.id})
-	mb.answerSync(&kmsg.SyncGroupResponse{ErrorCode: code.UnknownMemberID})
 	delete(g.members, mb.id)
 	if mb.instance != nil && g.static[*mb.instance] == mb.id {
 		delete(g.static, *mb.instance)
@@ -158,17 +155,14 @@ func (g *group) drop(mb *member) {
 	}
 }
 
-func (mb *member) answerJoin(r *kmsg.JoinGroupResponse) {
-	if mb.join != nil {
-		mb.join <- r // has room for one
-		mb.join = nil
-	}
-}
-
-func (mb *member) answerSync(r *kmsg.SyncGroupResponse) {
-	if mb.sync != nil {
-		mb.sync <- r // has room for one
-		mb.sync = nil
+// answer ends the member's wait, if it waits, with what the group now is or
+// with why there is no more to wait for. Its session begins anew, since nothing
+// was heard of it meanwhile.
+func (g *group) answer(mb *member, errorCode int16) {
+	if mb.waits != nil {
+		mb.waits(errorCode)
+		mb.waits = nil
+		g.alive(mb)
 	}
 }
 
@@ -179,9 +173,8 @@ func (g *group) stop(errorCode int16) {
 		t.Stop()
 	}
 	for _, mb := range g.members {
+		g.answer(mb, errorCode)
 		mb.expires.Stop()
-		mb.answerJoin(&kmsg.JoinGroupResponse{ErrorCode: errorCode, MemberID: mb.id})
-		mb.answerSync(&kmsg.SyncGroupResponse{ErrorCode: errorCode})
 	}
 	g.state = dead
 }
@@ -202,6 +195,20 @@ func (g *group) find(memberID string, instance *string) (*member, int16) {
 	if mb == nil {
 		return nil, code.UnknownMemberID
 	}
+	return mb, code.None
+}
+
+// heard returns the member that a request speaks for as one of the generation,
+// or why not. Its session begins anew.
+func (g *group) heard(memberID string, instance *string, generation int32) (*member, int16) {
+	mb, c := g.find(memberID, instance)
+	if c != code.None {
+		return nil, c
+	}
+	if generation != g.generation {
+		return nil, code.IllegalGeneration
+	}
+	g.alive(mb)
 	return mb, code.None
 }
 

@@ -10,207 +10,202 @@ import (
 	"github.com/decodersring/decoder/internal/broker/code"
 )
 
-// Join takes in a JoinGroup request; wait returns the answer when the group
-// is complete.
-func (m *Manager) Join(req *kmsg.JoinGroupRequest, cl Client) (wait func(context.Context) *kmsg.JoinGroupResponse) {
-	now := func(r *kmsg.JoinGroupResponse) func(context.Context) *kmsg.JoinGroupResponse {
-		return func(context.Context) *kmsg.JoinGroupResponse { return finishJoin(req, r) }
-	}
-	session := time.Duration(req.SessionTimeoutMillis) * time.Millisecond
-	if session < m.cfg.MinSessionTimeout || session > m.cfg.MaxSessionTimeout {
-		return now(&kmsg.JoinGroupResponse{ErrorCode: code.InvalidSessionTimeout, MemberID: req.MemberID})
-	}
-	if req.ProtocolType == "" || len(req.Protocols) == 0 {
-		return now(&kmsg.JoinGroupResponse{ErrorCode: code.InconsistentProtocol, MemberID: req.MemberID})
-	}
-	g, c := m.lock(req.Group, req.MemberID == "")
-	if c != code.None {
-		if c == code.GroupIDNotFound {
-			c = code.UnknownMemberID
-		}
-		return now(&kmsg.JoinGroupResponse{ErrorCode: c, MemberID: req.MemberID})
-	}
-	defer g.mu.Unlock()
-	ch, r := g.join(req, cl)
-	if r != nil {
-		return now(r)
-	}
-	return func(ctx context.Context) *kmsg.JoinGroupResponse {
-		select {
-		case r := <-ch:
-			return finishJoin(req, r)
-		case <-ctx.Done():
-			return finishJoin(req, &kmsg.JoinGroupResponse{ErrorCode: code.CoordinatorNotAvailable, MemberID: req.MemberID})
-		}
-	}
+// joinCall is a JoinGroup request until it is answered.
+type joinCall struct {
+	*kmsg.JoinGroupRequest
+	client Client
+	answer chan *kmsg.JoinGroupResponse // has room for it
 }
 
-// finishJoin makes r fit the request's version.
-func finishJoin(req *kmsg.JoinGroupRequest, r *kmsg.JoinGroupResponse) *kmsg.JoinGroupResponse {
-	r.Version = req.Version
-	if r.Generation == 0 && r.ErrorCode != code.None {
-		r.Generation = -1
-	}
-	if r.Protocol == nil && req.Version < 7 {
-		r.Protocol = new(string)
-	}
+func (j joinCall) response(memberID string, errorCode int16) *kmsg.JoinGroupResponse {
+	r := j.ResponseKind().(*kmsg.JoinGroupResponse)
+	r.MemberID, r.ErrorCode = memberID, errorCode
 	return r
 }
 
-// join either returns an answer, or the channel it will come on.
-func (g *group) join(req *kmsg.JoinGroupRequest, cl Client) (chan *kmsg.JoinGroupResponse, *kmsg.JoinGroupResponse) {
-	refuse := func(c int16) (chan *kmsg.JoinGroupResponse, *kmsg.JoinGroupResponse) {
-		return nil, &kmsg.JoinGroupResponse{ErrorCode: c, MemberID: req.MemberID}
+// Join takes in a JoinGroup request; wait returns the answer when the group
+// is complete.
+func (m *Manager) Join(req *kmsg.JoinGroupRequest, cl Client) (wait func(context.Context) *kmsg.JoinGroupResponse) {
+	j := joinCall{req, cl, make(chan *kmsg.JoinGroupResponse, 1)}
+	if c := m.join(j); c != code.None {
+		j.answer <- j.response(j.MemberID, c)
 	}
-	if g.state == dead {
-		return refuse(code.CoordinatorNotAvailable)
+	return orEnd(j.answer, j.response(j.MemberID, code.CoordinatorNotAvailable))
+}
+
+// orEnd waits for an answer, or has another when ctx ends first.
+func orEnd[R any](answer <-chan R, ended R) func(context.Context) R {
+	return func(ctx context.Context) R {
+		select {
+		case r := <-answer:
+			return r
+		case <-ctx.Done():
+			return ended
+		}
 	}
-	if !g.fits(req) {
-		return refuse(code.InconsistentProtocol)
+}
+
+// join sees to it that the call is answered, or says why it is refused.
+func (m *Manager) join(j joinCall) int16 {
+	session := time.Duration(j.SessionTimeoutMillis) * time.Millisecond
+	if session < minSessionTimeout || session > maxSessionTimeout {
+		return code.InvalidSessionTimeout
 	}
-	if req.MemberID == "" {
-		return g.joinNew(req, cl)
+	if j.ProtocolType == "" || len(j.Protocols) == 0 {
+		return code.InconsistentProtocol
 	}
-	if t, ok := g.pending[req.MemberID]; ok && req.InstanceID == nil {
-		t.Stop()
-		delete(g.pending, req.MemberID)
-		return g.add(req, cl, req.MemberID), nil
-	}
-	mb, c := g.find(req.MemberID, req.InstanceID)
+	g, c := m.lock(j.Group, j.MemberID == "")
 	if c != code.None {
-		return refuse(c)
+		return unknownMember(c)
 	}
-	mb.client = cl
-	same := mb.sameProtocols(req.Protocols)
+	defer g.mu.Unlock()
+	if !g.fits(j) {
+		return code.InconsistentProtocol
+	}
+	if j.MemberID == "" {
+		return g.joinNew(j)
+	}
+	if t, ok := g.pending[j.MemberID]; ok && j.InstanceID == nil {
+		t.Stop()
+		delete(g.pending, j.MemberID)
+		g.add(j, j.MemberID)
+		return code.None
+	}
+	mb, c := g.find(j.MemberID, j.InstanceID)
+	if c != code.None {
+		return c
+	}
+	same := mb.sameProtocols(j.Protocols)
 	if g.state == completing && same || g.state == stable && same && mb.id != g.leader {
-		mb.update(req)
+		mb.update(j)
 		g.alive(mb)
-		return nil, g.joined(mb)
+		j.answer <- g.joined(j, mb)
+		return code.None
 	}
-	return g.rejoin(mb, req), nil
+	g.rejoin(mb, j)
+	return code.None
 }
 
 // fits says whether the request has the group's protocol type and a protocol
 // that all members know.
-func (g *group) fits(req *kmsg.JoinGroupRequest) bool {
+func (g *group) fits(j joinCall) bool {
 	if len(g.members) == 0 {
 		return true
 	}
-	if req.ProtocolType != g.protocolType {
-		return false
-	}
-	return slices.ContainsFunc(req.Protocols, func(p kmsg.JoinGroupRequestProtocol) bool {
-		for id, mb := range g.members {
-			if id != req.MemberID && !slices.ContainsFunc(mb.protocols, func(q kmsg.JoinGroupRequestProtocol) bool { return q.Name == p.Name }) {
-				return false
-			}
+	common := g.common(j.MemberID)
+	return j.ProtocolType == g.protocolType && (common == nil ||
+		slices.ContainsFunc(j.Protocols, func(p kmsg.JoinGroupRequestProtocol) bool { return common[p.Name] }))
+}
+
+// common returns the protocols that all members know, but for one member that
+// is asked anew; nil when there is no other.
+func (g *group) common(except string) map[string]bool {
+	var all map[string]bool
+	for id, mb := range g.members {
+		if id == except {
+			continue
 		}
-		return true
-	})
+		known := map[string]bool{}
+		for _, p := range mb.protocols {
+			known[p.Name] = all == nil || all[p.Name]
+		}
+		all = known
+	}
+	return all
 }
 
 // joinNew takes in a member without an id. Unless it has a name of its own it
 // is told its id first and asked to come again, so that a client that gave up
 // waiting is not counted twice.
-func (g *group) joinNew(req *kmsg.JoinGroupRequest, cl Client) (chan *kmsg.JoinGroupResponse, *kmsg.JoinGroupResponse) {
-	if req.InstanceID != nil {
-		id := newMemberID(*req.InstanceID)
-		if old, ok := g.static[*req.InstanceID]; ok {
-			return g.replace(g.members[old], req, cl, id)
+func (g *group) joinNew(j joinCall) int16 {
+	prefix := j.client.ID
+	if j.InstanceID != nil {
+		prefix = *j.InstanceID
+		if old, ok := g.static[prefix]; ok {
+			g.replace(g.members[old], j, newMemberID(prefix))
+			return code.None
 		}
-		if len(g.members)+len(g.pending) >= g.m.cfg.MaxMembers {
-			return nil, &kmsg.JoinGroupResponse{ErrorCode: code.GroupMaxSizeReached}
-		}
-		return g.add(req, cl, id), nil
 	}
 	if len(g.members)+len(g.pending) >= g.m.cfg.MaxMembers {
-		return nil, &kmsg.JoinGroupResponse{ErrorCode: code.GroupMaxSizeReached}
+		return code.GroupMaxSizeReached
 	}
-	id := newMemberID(cl.ID)
-	if req.Version < 4 {
-		return g.add(req, cl, id), nil
+	id := newMemberID(prefix)
+	if j.InstanceID != nil || j.Version < 4 {
+		g.add(j, id)
+		return code.None
 	}
-	g.pending[id] = g.after(time.Duration(req.SessionTimeoutMillis)*time.Millisecond, func() {
+	g.pending[id] = g.after(time.Duration(j.SessionTimeoutMillis)*time.Millisecond, func() {
 		delete(g.pending, id)
 		g.completeIfJoined()
 	})
-	return nil, &kmsg.JoinGroupResponse{ErrorCode: code.MemberIDRequired, MemberID: id}
+	j.answer <- j.response(id, code.MemberIDRequired)
+	return code.None
 }
 
-func (g *group) add(req *kmsg.JoinGroupRequest, cl Client, id string) chan *kmsg.JoinGroupResponse {
-	mb := &member{id: id, instance: req.InstanceID, client: cl}
+func (g *group) add(j joinCall, id string) {
+	mb := &member{id: id, instance: j.InstanceID}
 	g.members[id] = mb
-	if req.InstanceID != nil {
-		g.static[*req.InstanceID] = id
+	if mb.instance != nil {
+		g.static[*mb.instance] = id
 	}
-	return g.rejoin(mb, req)
+	g.rejoin(mb, j)
 }
 
 // replace puts a restarted static member in the place of its former self. If
 // it wants what it had, nobody else notices.
-func (g *group) replace(old *member, req *kmsg.JoinGroupRequest, cl Client, id string) (chan *kmsg.JoinGroupResponse, *kmsg.JoinGroupResponse) {
-	old.expires.Stop()
-	old.answerJoin(&kmsg.JoinGroupResponse{ErrorCode: code.FencedInstanceID, MemberID: old.id})
-	old.answerSync(&kmsg.SyncGroupResponse{ErrorCode: code.FencedInstanceID})
-	delete(g.members, old.id)
-	mb := &member{
-		id: id, instance: req.InstanceID, client: cl, protocols: old.protocols,
-		assignment: old.assignment,
-	}
-	g.members[id] = mb
-	g.static[*req.InstanceID] = id
-	leads := g.leader == old.id
+func (g *group) replace(mb *member, j joinCall, id string) {
+	g.answer(mb, code.FencedInstanceID)
+	old, had := mb.id, mb.metadata(g.protocol)
+	delete(g.members, old)
+	mb.id = id
+	g.members[id], g.static[*mb.instance] = mb, id
+	leads := g.leader == old
 	if leads {
 		g.leader = id
 	}
-	if g.state != stable || !slices.Equal(mb.metadata(g.protocol), metadataOf(req, g.protocol)) {
-		return g.rejoin(mb, req), nil
+	mb.update(j)
+	if g.state != stable || !slices.Equal(had, mb.metadata(g.protocol)) {
+		g.rejoin(mb, j)
+		return
 	}
-	mb.update(req)
 	g.alive(mb)
-	r := g.joined(mb)
-	if leads && req.Version < 9 {
+	r := g.joined(j, mb)
+	if leads && j.Version < 9 {
 		// It must not believe that it has to assign: another leads its list.
-		r.LeaderID, r.Members = old.id, nil
+		r.LeaderID, r.Members = old, nil
 	}
 	r.SkipAssignment = leads
+	j.answer <- r
 	g.persistLater()
-	return nil, r
 }
 
-func metadataOf(req *kmsg.JoinGroupRequest, protocol string) []byte {
-	for _, p := range req.Protocols {
-		if p.Name == protocol {
-			return p.Metadata
-		}
-	}
-	return nil
-}
-
-func (mb *member) update(req *kmsg.JoinGroupRequest) {
-	mb.session = time.Duration(req.SessionTimeoutMillis) * time.Millisecond
+func (mb *member) update(j joinCall) {
+	mb.client, mb.protocols = j.client, j.Protocols
+	mb.session = time.Duration(j.SessionTimeoutMillis) * time.Millisecond
 	mb.rebalance = mb.session
-	if req.RebalanceTimeoutMillis > 0 {
-		mb.rebalance = min(time.Duration(req.RebalanceTimeoutMillis)*time.Millisecond, time.Hour)
+	if j.RebalanceTimeoutMillis > 0 {
+		mb.rebalance = min(time.Duration(j.RebalanceTimeoutMillis)*time.Millisecond, time.Hour)
 	}
-	mb.protocols, mb.version = req.Protocols, req.Version
 }
 
 // rejoin has the member wait for the group to be complete.
-func (g *group) rejoin(mb *member, req *kmsg.JoinGroupRequest) chan *kmsg.JoinGroupResponse {
+func (g *group) rejoin(mb *member, j joinCall) {
 	// An earlier join of the same member is over: its connection is gone.
-	mb.answerJoin(&kmsg.JoinGroupResponse{ErrorCode: code.RebalanceInProgress, MemberID: mb.id})
-	mb.update(req)
-	g.protocolType = req.ProtocolType
+	g.answer(mb, code.RebalanceInProgress)
+	mb.update(j)
+	g.protocolType = j.ProtocolType
 	g.alive(mb)
-	ch := make(chan *kmsg.JoinGroupResponse, 1)
-	mb.join = ch
-	if g.state == preparing {
-		g.completeIfJoined()
-	} else {
+	if g.state != preparing {
 		g.prepare()
 	}
-	return ch
+	mb.waits = func(errorCode int16) {
+		if errorCode != code.None {
+			j.answer <- j.response(mb.id, errorCode)
+		} else {
+			j.answer <- g.joined(j, mb)
+		}
+	}
+	g.completeIfJoined()
 }
 
 // prepare asks all members to join again. A new group waits a moment for
@@ -218,7 +213,7 @@ func (g *group) rejoin(mb *member, req *kmsg.JoinGroupRequest) chan *kmsg.JoinGr
 func (g *group) prepare() {
 	g.delayed = g.state == empty
 	for _, mb := range g.members {
-		g.release(mb, code.RebalanceInProgress)
+		g.answer(mb, code.RebalanceInProgress)
 	}
 	g.setState(preparing)
 	g.stopTimer()
@@ -258,7 +253,7 @@ func (g *group) completeIfJoined() bool {
 		return false
 	}
 	for _, mb := range g.members {
-		if mb.join == nil {
+		if mb.waits == nil {
 			return false
 		}
 	}
@@ -273,52 +268,42 @@ func (g *group) complete() {
 		return
 	}
 	g.stopTimer()
-	joined := 0
+	var joined []*member
 	for _, mb := range g.sorted() {
 		switch {
-		case mb.join != nil:
-			joined++
+		case mb.waits != nil:
+			joined = append(joined, mb)
 		case mb.instance == nil:
 			g.drop(mb)
 		}
 	}
-	if joined == 0 && len(g.members) > 0 {
+	if len(joined) == 0 && len(g.members) > 0 {
 		g.rebalance = g.after(g.longest(), g.complete)
 		return
 	}
 	g.generation++
-	if joined == 0 {
+	if len(joined) == 0 {
 		g.protocol, g.leader = "", ""
 		g.setState(empty)
 		g.persistLater()
 		return
 	}
 	g.protocol = g.vote()
-	if l := g.members[g.leader]; l == nil || l.join == nil {
-		g.leader = ""
-	}
-	for _, mb := range g.sorted() {
-		if g.leader == "" && mb.join != nil {
-			g.leader = mb.id
-		}
+	if l := g.members[g.leader]; l == nil || l.waits == nil {
+		g.leader = joined[0].id
 	}
 	g.setState(completing)
-	for _, mb := range g.sorted() {
-		if mb.join != nil {
-			mb.answerJoin(g.joined(mb))
-			g.alive(mb)
-		}
+	for _, mb := range joined {
+		g.answer(mb, code.None)
 	}
 	g.rebalance = g.after(g.longest(), g.dropUnsynced)
 }
 
 // joined is the answer to a member of a complete group.
-func (g *group) joined(mb *member) *kmsg.JoinGroupResponse {
-	protocol, protocolType := g.protocol, g.protocolType
-	r := &kmsg.JoinGroupResponse{
-		Generation: g.generation, ProtocolType: &protocolType, Protocol: &protocol,
-		LeaderID: g.leader, MemberID: mb.id,
-	}
+func (g *group) joined(j joinCall, mb *member) *kmsg.JoinGroupResponse {
+	r := j.response(mb.id, code.None)
+	r.Generation, r.LeaderID = g.generation, g.leader
+	r.ProtocolType, r.Protocol = new(g.protocolType), new(g.protocol)
 	if mb.id != g.leader {
 		return r
 	}
@@ -333,24 +318,18 @@ func (g *group) joined(mb *member) *kmsg.JoinGroupResponse {
 // vote chooses among the protocols that all members know the one most of
 // them like best.
 func (g *group) vote() string {
-	known := map[string]int{}
-	for _, mb := range g.members {
-		for _, p := range mb.protocols {
-			known[p.Name]++
-		}
-	}
+	common := g.common("")
 	votes := map[string]int{}
 	best := ""
 	for _, mb := range g.sorted() {
-		for _, p := range mb.protocols {
-			if known[p.Name] < len(g.members) {
-				continue
-			}
-			votes[p.Name]++
-			if best == "" || votes[p.Name] > votes[best] {
-				best = p.Name
-			}
-			break
+		i := slices.IndexFunc(mb.protocols, func(p kmsg.JoinGroupRequestProtocol) bool { return common[p.Name] })
+		if i < 0 {
+			continue // the members have nothing in common
+		}
+		name := mb.protocols[i].Name
+		votes[name]++
+		if best == "" || votes[name] > votes[best] {
+			best = name
 		}
 	}
 	return best
@@ -363,7 +342,7 @@ func (g *group) dropUnsynced() {
 		return
 	}
 	for _, mb := range g.sorted() {
-		if mb.sync == nil && mb.instance == nil {
+		if mb.waits == nil && mb.instance == nil {
 			g.drop(mb)
 		}
 	}

@@ -27,14 +27,11 @@ type Record struct{ Key, Value []byte }
 
 // Config bounds groups.
 type Config struct {
-	Retention         time.Duration // of the offsets of a group without members; 0: 7 days
-	InitialDelay      time.Duration // how long a new group waits for more members; 0: 200 ms
-	MinSessionTimeout time.Duration // 0: 1 s
-	MaxSessionTimeout time.Duration // 0: 30 min
-	MaxMembers        int           // of one group; 0: 1000
-	MaxGroups         int           // 0: 10,000
-	Log               *slog.Logger
-	Now               func() time.Time
+	Retention    time.Duration // of the offsets of a group without members; 0: 7 days
+	InitialDelay time.Duration // how long a new group waits for more members; 0: 200 ms
+	MaxMembers   int           // of one group; 0: 1000
+	MaxGroups    int           // 0: 10,000
+	Log          *slog.Logger
 	// Ends returns the offsets behind what the log holds, of a group that is new;
 	// what lies before them is not counted as unread ([Manager.Readings]). nil:
 	// everything counts.
@@ -42,6 +39,12 @@ type Config struct {
 	// Exists says whether a partition can be committed to.
 	Exists func(topic string, partition int32) bool
 }
+
+// What a member may ask for as its session timeout.
+const (
+	minSessionTimeout = time.Second
+	maxSessionTimeout = 30 * time.Minute
+)
 
 // Client is who asks.
 type Client struct{ ID, Host string }
@@ -60,15 +63,10 @@ type Manager struct {
 func New(cfg Config, log Log) *Manager {
 	cfg.Retention = cmp.Or(cfg.Retention, 7*24*time.Hour)
 	cfg.InitialDelay = cmp.Or(cfg.InitialDelay, 200*time.Millisecond)
-	cfg.MinSessionTimeout = cmp.Or(cfg.MinSessionTimeout, time.Second)
-	cfg.MaxSessionTimeout = cmp.Or(cfg.MaxSessionTimeout, 30*time.Minute)
 	cfg.MaxMembers = cmp.Or(cfg.MaxMembers, 1000)
 	cfg.MaxGroups = cmp.Or(cfg.MaxGroups, 10_000)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
 	}
 	return &Manager{cfg: cfg, log: log, groups: map[string]*group{}}
 }
@@ -137,6 +135,10 @@ func (m *Manager) lock(id string, create bool) (*group, int16) {
 	}
 	// A group's lock is never held while waiting for a disk or m.mu.
 	g.mu.Lock()
+	if g.state == dead { // it is just being deleted
+		g.mu.Unlock()
+		return nil, code.CoordinatorNotAvailable
+	}
 	return g, code.None
 }
 

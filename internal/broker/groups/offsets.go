@@ -70,32 +70,23 @@ func (m *Manager) Commit(req *kmsg.OffsetCommitRequest) (wait func(context.Conte
 
 // mayCommit says whether the request speaks for the group as it is.
 func (g *group) mayCommit(req *kmsg.OffsetCommitRequest) int16 {
-	if g.state == dead {
-		return code.CoordinatorNotAvailable
-	}
 	if req.Generation < 0 && req.MemberID == "" && req.InstanceID == nil {
 		if g.state == empty {
 			return code.None // a consumer that assigns itself
 		}
 		return code.UnknownMemberID
 	}
-	mb, c := g.find(req.MemberID, req.InstanceID)
-	switch {
-	case c != code.None:
-		return c
-	case req.Generation != g.generation:
-		return code.IllegalGeneration
-	case g.state == completing:
+	_, c := g.heard(req.MemberID, req.InstanceID, req.Generation)
+	if c == code.None && g.state == completing {
 		return code.RebalanceInProgress
 	}
-	g.alive(mb)
-	return code.None
+	return c
 }
 
 // check sorts the request's offsets into refused ones and records.
 func (g *group) check(req *kmsg.OffsetCommitRequest) (refused map[topicPartition]int16, taken map[topicPartition]offset, records []Record) {
 	refused, taken = map[topicPartition]int16{}, map[topicPartition]offset{}
-	now := g.m.cfg.Now()
+	now := time.Now()
 	for _, t := range req.Topics {
 		for _, p := range t.Partitions {
 			tp := topicPartition{t.Topic, p.Partition}

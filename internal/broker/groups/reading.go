@@ -23,7 +23,7 @@ func (m *Manager) Readings(chosen func(group string) bool) []Reading {
 	m.mu.Lock()
 	all := m.all()
 	m.mu.Unlock()
-	now := m.cfg.Now()
+	now := time.Now()
 	var out []Reading
 	for _, g := range all {
 		if !chosen(g.id) {

@@ -12,27 +12,17 @@ import (
 // Sync takes in a SyncGroup request; wait returns the answer when the leader
 // has assigned.
 func (m *Manager) Sync(req *kmsg.SyncGroupRequest) (wait func(context.Context) *kmsg.SyncGroupResponse) {
-	now := func(r *kmsg.SyncGroupResponse) func(context.Context) *kmsg.SyncGroupResponse {
-		return func(context.Context) *kmsg.SyncGroupResponse { r.Version = req.Version; return r }
+	answer := make(chan *kmsg.SyncGroupResponse, 1)
+	if c := m.sync(req, answer); c != code.None {
+		answer <- refusedSync(req, c)
 	}
-	g, c := m.lock(req.Group, false)
-	if c != code.None {
-		return now(&kmsg.SyncGroupResponse{ErrorCode: unknownMember(c)})
-	}
-	defer g.mu.Unlock()
-	ch, r := g.sync(req)
-	if r != nil {
-		return now(r)
-	}
-	return func(ctx context.Context) *kmsg.SyncGroupResponse {
-		select {
-		case r := <-ch:
-			r.Version = req.Version
-			return r
-		case <-ctx.Done():
-			return now(&kmsg.SyncGroupResponse{ErrorCode: code.CoordinatorNotAvailable})(ctx)
-		}
-	}
+	return orEnd(answer, refusedSync(req, code.CoordinatorNotAvailable))
+}
+
+func refusedSync(req *kmsg.SyncGroupRequest, errorCode int16) *kmsg.SyncGroupResponse {
+	r := req.ResponseKind().(*kmsg.SyncGroupResponse)
+	r.ErrorCode = errorCode
+	return r
 }
 
 // unknownMember is what a member of a group that does not exist is.
@@ -43,49 +33,37 @@ func unknownMember(c int16) int16 {
 	return c
 }
 
-func (g *group) sync(req *kmsg.SyncGroupRequest) (chan *kmsg.SyncGroupResponse, *kmsg.SyncGroupResponse) {
-	refuse := func(c int16) (chan *kmsg.SyncGroupResponse, *kmsg.SyncGroupResponse) {
-		return nil, &kmsg.SyncGroupResponse{ErrorCode: c}
+// sync sees to it that the request is answered, or says why it is refused.
+func (m *Manager) sync(req *kmsg.SyncGroupRequest, answer chan<- *kmsg.SyncGroupResponse) int16 {
+	g, c := m.lock(req.Group, false)
+	if c != code.None {
+		return unknownMember(c)
 	}
-	mb, c := g.find(req.MemberID, req.InstanceID)
-	switch {
-	case c != code.None:
-		return refuse(c)
-	case req.Generation != g.generation:
-		return refuse(code.IllegalGeneration)
-	case req.ProtocolType != nil && *req.ProtocolType != g.protocolType,
-		req.Protocol != nil && *req.Protocol != g.protocol:
-		return refuse(code.InconsistentProtocol)
+	defer g.mu.Unlock()
+	mb, c := g.heard(req.MemberID, req.InstanceID, req.Generation)
+	if c != code.None {
+		return c
 	}
-	g.alive(mb)
-	switch g.state {
-	case stable:
-		return nil, g.assigned(mb)
-	case completing:
-		mb.answerSync(&kmsg.SyncGroupResponse{ErrorCode: code.RebalanceInProgress})
-		ch := make(chan *kmsg.SyncGroupResponse, 1)
-		mb.sync = ch
-		if mb.id == g.leader {
-			g.assign(req)
+	if req.ProtocolType != nil && *req.ProtocolType != g.protocolType || req.Protocol != nil && *req.Protocol != g.protocol {
+		return code.InconsistentProtocol
+	}
+	if g.state != completing && g.state != stable {
+		return code.RebalanceInProgress
+	}
+	g.answer(mb, code.RebalanceInProgress) // an earlier one: its connection is gone
+	mb.waits = func(errorCode int16) {
+		r := refusedSync(req, errorCode)
+		if errorCode == code.None {
+			r.ProtocolType, r.Protocol, r.MemberAssignment = new(g.protocolType), new(g.protocol), mb.assignment
 		}
-		return ch, nil
-	default:
-		return refuse(code.RebalanceInProgress)
+		answer <- r
 	}
-}
-
-// release ends a member's wait for its assignment, if it waits; its session
-// begins anew, since nothing was heard of it meanwhile.
-func (g *group) release(mb *member, c int16) {
-	if mb.sync != nil {
-		mb.answerSync(&kmsg.SyncGroupResponse{ErrorCode: c})
-		g.alive(mb)
+	if g.state == stable {
+		g.answer(mb, code.None)
+	} else if mb.id == g.leader {
+		g.assign(req)
 	}
-}
-
-func (g *group) assigned(mb *member) *kmsg.SyncGroupResponse {
-	protocol, protocolType := g.protocol, g.protocolType
-	return &kmsg.SyncGroupResponse{ProtocolType: &protocolType, Protocol: &protocol, MemberAssignment: mb.assignment}
+	return code.None
 }
 
 // assign takes the leader's assignment. The group is stable once it is
@@ -106,16 +84,15 @@ func (g *group) assign(req *kmsg.SyncGroupRequest) {
 		if err != nil {
 			g.m.cfg.Log.Warn("keeping a group's assignment", "group", g.id, "error", err)
 			for _, mb := range g.members {
-				g.release(mb, code.CoordinatorNotAvailable)
+				g.answer(mb, code.CoordinatorNotAvailable)
 			}
 			g.prepare()
 			return
 		}
 		g.stopTimer()
 		g.setState(stable)
-		for _, mb := range g.sorted() {
-			mb.answerSync(g.assigned(mb))
-			g.alive(mb)
+		for _, mb := range g.members {
+			g.answer(mb, code.None)
 		}
 	})
 }
@@ -129,17 +106,8 @@ func (m *Manager) Heartbeat(req *kmsg.HeartbeatRequest) *kmsg.HeartbeatResponse 
 		return resp
 	}
 	defer g.mu.Unlock()
-	mb, c := g.find(req.MemberID, req.InstanceID)
-	switch {
-	case c != code.None:
-		resp.ErrorCode = c
-	case req.Generation != g.generation:
-		resp.ErrorCode = code.IllegalGeneration
-	case g.state == preparing:
-		g.alive(mb)
+	if _, resp.ErrorCode = g.heard(req.MemberID, req.InstanceID, req.Generation); resp.ErrorCode == code.None && g.state == preparing {
 		resp.ErrorCode = code.RebalanceInProgress
-	default:
-		g.alive(mb)
 	}
 	return resp
 }
