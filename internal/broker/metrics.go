@@ -64,13 +64,7 @@ func (m *metrics) register(scope obs.Scope, b *Broker) {
 			return 0
 		}),
 		gauge("offline_partitions", "Partitions out of service.", func() float64 { return float64(b.health.offlineCount()) }),
-		gauge("groups", "Consumer groups.", func() float64 {
-			n := 0
-			for _, c := range b.groups.Count() {
-				n += c
-			}
-			return float64(n)
-		}),
+		gauge("groups", "Consumer groups.", func() float64 { return float64(b.groups.Count()) }),
 	)
 }
 

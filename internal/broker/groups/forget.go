@@ -68,14 +68,16 @@ func (g *group) subscribed() map[string]bool {
 	return topics
 }
 
-// tombstones forgets the offsets and writes that down.
-func (g *group) tombstones(gone []topicPartition) (done func(context.Context) error, err error) {
+// tombstones forgets the offsets and writes that down, and behind it what
+// comes with it.
+func (g *group) tombstones(gone []topicPartition, with ...Record) (done func(context.Context) error, err error) {
 	var records []Record
 	for _, tp := range gone {
 		if _, ok := g.offsets[tp]; ok {
 			records = append(records, Record{Key: offsetKey(g.id, tp)})
 		}
 	}
+	records = append(records, with...)
 	if len(records) == 0 {
 		return func(context.Context) error { return nil }, nil
 	}
@@ -92,13 +94,8 @@ func (g *group) tombstones(gone []topicPartition) (done func(context.Context) er
 // TopicDeleted forgets every offset of the topic: one of the same name may
 // come, and its offsets begin at 0.
 func (m *Manager) TopicDeleted(ctx context.Context, topic string) {
-	m.mu.Lock()
-	all := m.all()
-	m.mu.Unlock()
-	for _, g := range all {
-		g.mu.Lock()
+	for g := range m.all() {
 		delete(g.began, topic)
-		g.mu.Unlock()
 	}
 	m.forgetOffsets(ctx, func(_ *group, tp topicPartition, _ offset) bool { return tp.topic == topic })
 }
@@ -111,25 +108,21 @@ func (m *Manager) expire(ctx context.Context) {
 		idle := g.state == empty && (g.protocolType == "" || g.since.Before(before))
 		return idle && o.when.Before(before)
 	})
-	m.mu.Lock()
-	all := m.all()
-	m.mu.Unlock()
-	for _, g := range all {
-		g.mu.Lock()
-		idle := g.state == empty && len(g.offsets) == 0 && len(g.pending) == 0 && g.since.Before(before)
-		g.mu.Unlock()
-		if idle {
-			m.delete(ctx, g.id)
+	var idle []string
+	for g := range m.all() {
+		if g.state == empty && len(g.offsets) == 0 && len(g.pending) == 0 && g.since.Before(before) {
+			idle = append(idle, g.id)
 		}
+	}
+	for _, id := range idle {
+		m.delete(ctx, id)
 	}
 }
 
+// forgetOffsets returns when the offsets chosen are durably forgotten.
 func (m *Manager) forgetOffsets(ctx context.Context, which func(*group, topicPartition, offset) bool) {
-	m.mu.Lock()
-	all := m.all()
-	m.mu.Unlock()
-	for _, g := range all {
-		g.mu.Lock()
+	var written []func(context.Context) error
+	for g := range m.all() {
 		var gone []topicPartition
 		for tp, o := range g.offsets {
 			if which(g, tp, o) {
@@ -137,12 +130,15 @@ func (m *Manager) forgetOffsets(ctx context.Context, which func(*group, topicPar
 			}
 		}
 		done, err := g.tombstones(gone)
-		g.mu.Unlock()
-		if err == nil {
-			err = done(ctx)
-		}
 		if err != nil {
 			m.cfg.Log.Warn("forgetting offsets", "group", g.id, "error", err)
+			continue
+		}
+		written = append(written, done)
+	}
+	for _, done := range written {
+		if err := done(ctx); err != nil {
+			m.cfg.Log.Warn("forgetting offsets", "error", err)
 		}
 	}
 }

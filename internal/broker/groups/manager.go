@@ -3,7 +3,9 @@ package groups
 import (
 	"cmp"
 	"context"
+	"iter"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -89,23 +91,28 @@ func (m *Manager) Run(ctx context.Context) error {
 func (m *Manager) close() {
 	m.mu.Lock()
 	m.closed = true
-	all := m.all()
 	m.mu.Unlock()
-	for _, g := range all {
-		g.mu.Lock()
+	for g := range m.all() {
 		g.stop(code.CoordinatorNotAvailable)
-		g.mu.Unlock()
 	}
 }
 
-// all returns the groups by name; the caller holds m.mu.
-func (m *Manager) all() []*group {
-	out := make([]*group, 0, len(m.groups))
-	for _, g := range m.groups {
-		out = append(out, g)
+// all yields the groups by name, each locked.
+func (m *Manager) all() iter.Seq[*group] {
+	m.mu.Lock()
+	all := slices.Collect(maps.Values(m.groups))
+	m.mu.Unlock()
+	slices.SortFunc(all, func(a, b *group) int { return cmp.Compare(a.id, b.id) })
+	return func(yield func(*group) bool) {
+		for _, g := range all {
+			g.mu.Lock()
+			more := g.state == dead || yield(g)
+			g.mu.Unlock()
+			if !more {
+				return
+			}
+		}
 	}
-	slices.SortFunc(out, func(a, b *group) int { return cmp.Compare(a.id, b.id) })
-	return out
 }
 
 // lock returns the group of the name, locked; nil when there is none. With
@@ -142,31 +149,19 @@ func (m *Manager) lock(id string, create bool) (*group, int16) {
 	return g, code.None
 }
 
-// Count returns how many groups there are in each state.
-func (m *Manager) Count() map[string]int {
+// Count returns how many groups there are.
+func (m *Manager) Count() int {
 	m.mu.Lock()
-	all := m.all()
-	m.mu.Unlock()
-	out := map[string]int{}
-	for _, g := range all {
-		g.mu.Lock()
-		out[g.state.String()]++
-		g.mu.Unlock()
-	}
-	return out
+	defer m.mu.Unlock()
+	return len(m.groups)
 }
 
 // List answers a ListGroups request.
 func (m *Manager) List(req *kmsg.ListGroupsRequest) *kmsg.ListGroupsResponse {
 	resp := req.ResponseKind().(*kmsg.ListGroupsResponse)
-	m.mu.Lock()
-	all := m.all()
-	m.mu.Unlock()
-	for _, g := range all {
-		g.mu.Lock()
+	for g := range m.all() {
 		r := kmsg.NewListGroupsResponseGroup()
 		r.Group, r.ProtocolType, r.GroupState, r.GroupType = g.id, g.protocolType, g.state.String(), "classic"
-		g.mu.Unlock()
 		if matches(req.StatesFilter, r.GroupState) && matches(req.TypesFilter, r.GroupType) {
 			resp.Groups = append(resp.Groups, r)
 		}
@@ -224,12 +219,7 @@ func (m *Manager) delete(ctx context.Context, id string) int16 {
 		g.mu.Unlock()
 		return code.NonEmptyGroup
 	}
-	var records []Record
-	for tp := range g.offsets {
-		records = append(records, Record{Key: offsetKey(id, tp)})
-	}
-	records = append(records, Record{Key: metadataKey(id)})
-	_, done, err := m.log.Append(records)
+	done, err := g.tombstones(slices.Collect(maps.Keys(g.offsets)), Record{Key: metadataKey(id)})
 	if err == nil {
 		g.state = dead // joins and commits from now on begin a new group
 	}

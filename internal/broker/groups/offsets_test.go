@@ -217,17 +217,13 @@ func TestMembersAtRandomAlwaysSettle(t *testing.T) {
 				go w.run()
 			}
 			time.Sleep(time.Duration(60+rnd.IntN(60)) * time.Second)
-			f.mu.Lock()
-			for _, g := range f.all() {
-				g.mu.Lock()
+			for g := range f.all() {
 				for instance, id := range g.static {
 					if g.members[id] == nil || *g.members[id].instance != instance {
 						t.Errorf("seed %d: instance %s is %s, which is no member", seed, instance, id)
 					}
 				}
-				g.mu.Unlock()
 			}
-			f.mu.Unlock()
 			close(stop) // from now on all live, and nobody comes or goes
 			time.Sleep(3 * rebalance)
 			f.wantState("Stable 5")

@@ -20,20 +20,15 @@ const patience = 2 * time.Minute
 // Readings returns what the groups chosen read at present. A group without
 // members is left out once its members have been gone for two minutes.
 func (m *Manager) Readings(chosen func(group string) bool) []Reading {
-	m.mu.Lock()
-	all := m.all()
-	m.mu.Unlock()
 	now := time.Now()
 	var out []Reading
-	for _, g := range all {
+	for g := range m.all() {
 		if !chosen(g.id) {
 			continue
 		}
-		g.mu.Lock()
 		if topics := g.reading(now); len(topics) > 0 {
 			out = append(out, Reading{Group: g.id, Topics: topics})
 		}
-		g.mu.Unlock()
 	}
 	return out
 }
@@ -43,7 +38,7 @@ func (m *Manager) Readings(chosen func(group string) bool) []Reading {
 // known. What there was before the group is history, which it may read but
 // which is not kept for it.
 func (g *group) reading(now time.Time) map[string]map[int32]int64 {
-	if g.state == dead || g.state == empty && now.Sub(g.since) > patience {
+	if g.state == empty && now.Sub(g.since) > patience {
 		return nil
 	}
 	topics := map[string]map[int32]int64{}
