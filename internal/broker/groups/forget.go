@@ -106,7 +106,7 @@ func (m *Manager) expire(ctx context.Context) {
 	before := time.Now().Add(-m.cfg.Retention)
 	m.forgetOffsets(ctx, func(g *group, _ topicPartition, o offset) bool {
 		idle := g.state == empty && (g.protocolType == "" || g.since.Before(before))
-		return idle && o.when.Before(before)
+		return idle && o.CommitTimestamp < before.UnixMilli()
 	})
 	var idle []string
 	for g := range m.all() {

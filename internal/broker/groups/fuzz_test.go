@@ -13,7 +13,8 @@ func FuzzLoad(f *testing.F) {
 	g := newGroup(New(Config{}, nil), "g")
 	g.protocolType, g.protocol, g.leader = "consumer", "range", "a"
 	g.members["a"] = &member{id: "a", instance: new("i"), protocols: protocols("range"), assignment: []byte("all"), session: time.Minute}
-	f.Add(metadataKey("g"), g.metadataValue(), offsetKey("g", topicPartition{"t", 0}), offsetValue(offset{at: 5, when: time.Now()}))
+	o := newOffset(kmsg.OffsetCommitRequestTopicPartition{Offset: 5}, time.Now().UnixMilli())
+	f.Add(metadataKey("g"), g.metadataValue(), offsetKey("g", topicPartition{"t", 0}), o.AppendTo(nil))
 	f.Fuzz(func(t *testing.T, key, value, key2, value2 []byte) {
 		m := New(Config{MaxGroups: 10}, &memoryLog{records: []Record{{key, value}, {key2, value2}}})
 		if err := m.Load(); err != nil {

@@ -1,7 +1,6 @@
 package groups
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -19,52 +18,42 @@ type topicPartition struct {
 	partition int32
 }
 
-// offset is how far a group has read a partition.
+// offset is how far a group has read a partition, as the log has it.
 type offset struct {
-	at       int64
-	epoch    int32
-	metadata string
-	when     time.Time
-	log      int64 // where the log has it: of two commits the later counts
+	kmsg.OffsetCommitValue
+	log int64 // where the log has it: of two commits the later counts
 }
 
 // Commit takes in an OffsetCommit request; wait returns the answer when it is
 // durable.
 func (m *Manager) Commit(req *kmsg.OffsetCommitRequest) (wait func(context.Context) *kmsg.OffsetCommitResponse) {
-	all := func(c int16) func(context.Context) *kmsg.OffsetCommitResponse {
-		return func(context.Context) *kmsg.OffsetCommitResponse {
-			return commitResponse(req, func(topicPartition) int16 { return c })
-		}
+	unavailable := func(context.Context) *kmsg.OffsetCommitResponse {
+		resp, _, _ := m.check(req, code.CoordinatorNotAvailable)
+		return resp
 	}
 	g, c := m.lock(req.Group, req.Generation < 0)
-	if c != code.None {
-		if c == code.GroupIDNotFound {
-			c = code.IllegalGeneration
-		}
-		return all(c)
+	switch c {
+	case code.None:
+		defer g.mu.Unlock()
+		c = g.mayCommit(req)
+	case code.GroupIDNotFound:
+		c = code.IllegalGeneration
 	}
-	defer g.mu.Unlock()
-	if c := g.mayCommit(req); c != code.None {
-		return all(c)
-	}
-	refused, taken, records := g.check(req)
-	answer := func() *kmsg.OffsetCommitResponse {
-		return commitResponse(req, func(tp topicPartition) int16 { return refused[tp] })
-	}
+	resp, taken, records := m.check(req, c)
 	if len(records) == 0 {
-		return func(context.Context) *kmsg.OffsetCommitResponse { return answer() }
+		return func(context.Context) *kmsg.OffsetCommitResponse { return resp }
 	}
 	at, done, err := m.log.Append(records)
 	if err != nil {
 		m.cfg.Log.Warn("committing offsets", "group", g.id, "error", err)
-		return all(code.CoordinatorNotAvailable)
+		return unavailable
 	}
 	return func(ctx context.Context) *kmsg.OffsetCommitResponse {
 		if err := done(ctx); err != nil {
-			return all(code.CoordinatorNotAvailable)(ctx)
+			return unavailable(ctx)
 		}
 		g.apply(taken, at)
-		return answer()
+		return resp
 	}
 }
 
@@ -83,29 +72,44 @@ func (g *group) mayCommit(req *kmsg.OffsetCommitRequest) int16 {
 	return c
 }
 
-// check sorts the request's offsets into refused ones and records.
-func (g *group) check(req *kmsg.OffsetCommitRequest) (refused map[topicPartition]int16, taken map[topicPartition]offset, records []Record) {
-	refused, taken = map[topicPartition]int16{}, map[topicPartition]offset{}
-	now := time.Now()
+// check sorts the request's offsets into refused ones, all of them if there is
+// a code to refuse them with, and records; the answer is for when those are
+// durable.
+func (m *Manager) check(req *kmsg.OffsetCommitRequest, refuse int16) (resp *kmsg.OffsetCommitResponse, taken map[topicPartition]offset, records []Record) {
+	resp, taken = req.ResponseKind().(*kmsg.OffsetCommitResponse), map[topicPartition]offset{}
+	now := time.Now().UnixMilli()
 	for _, t := range req.Topics {
+		rt := kmsg.NewOffsetCommitResponseTopic()
+		rt.Topic = t.Topic
 		for _, p := range t.Partitions {
-			tp := topicPartition{t.Topic, p.Partition}
-			o := offset{at: p.Offset, epoch: p.LeaderEpoch, when: now}
-			if p.Metadata != nil {
-				o.metadata = *p.Metadata
-			}
+			rp := kmsg.NewOffsetCommitResponseTopicPartition()
+			rp.Partition = p.Partition
 			switch {
-			case len(o.metadata) > maxOffsetMetadata:
-				refused[tp] = code.OffsetMetadataTooLarge
-			case g.m.cfg.Exists != nil && !g.m.cfg.Exists(tp.topic, tp.partition):
-				refused[tp] = code.UnknownTopicOrPartition
+			case refuse != code.None:
+				rp.ErrorCode = refuse
+			case p.Metadata != nil && len(*p.Metadata) > maxOffsetMetadata:
+				rp.ErrorCode = code.OffsetMetadataTooLarge
+			case m.cfg.Exists != nil && !m.cfg.Exists(t.Topic, p.Partition):
+				rp.ErrorCode = code.UnknownTopicOrPartition
 			default:
+				tp, o := topicPartition{t.Topic, p.Partition}, newOffset(p, now)
 				taken[tp] = o
-				records = append(records, Record{Key: offsetKey(g.id, tp), Value: offsetValue(o)})
+				records = append(records, Record{Key: offsetKey(req.Group, tp), Value: o.AppendTo(nil)})
 			}
+			rt.Partitions = append(rt.Partitions, rp)
 		}
+		resp.Topics = append(resp.Topics, rt)
 	}
-	return refused, taken, records
+	return resp, taken, records
+}
+
+func newOffset(p kmsg.OffsetCommitRequestTopicPartition, now int64) offset {
+	var o offset
+	o.Version, o.Offset, o.LeaderEpoch, o.CommitTimestamp = offsetValueVersion, p.Offset, p.LeaderEpoch, now
+	if p.Metadata != nil {
+		o.Metadata = *p.Metadata
+	}
+	return o
 }
 
 func (g *group) apply(taken map[topicPartition]offset, at int64) {
@@ -119,36 +123,22 @@ func (g *group) apply(taken map[topicPartition]offset, at int64) {
 	}
 }
 
-func commitResponse(req *kmsg.OffsetCommitRequest, errorCode func(topicPartition) int16) *kmsg.OffsetCommitResponse {
-	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
-	for _, t := range req.Topics {
-		rt := kmsg.NewOffsetCommitResponseTopic()
-		rt.Topic = t.Topic
-		for _, p := range t.Partitions {
-			rp := kmsg.NewOffsetCommitResponseTopicPartition()
-			rp.Partition, rp.ErrorCode = p.Partition, errorCode(topicPartition{t.Topic, p.Partition})
-			rt.Partitions = append(rt.Partitions, rp)
-		}
-		resp.Topics = append(resp.Topics, rt)
-	}
-	return resp
-}
-
 // Fetch answers an OffsetFetch request of any version.
 func (m *Manager) Fetch(req *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchResponse {
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
+	for _, g := range req.Groups {
+		resp.Groups = append(resp.Groups, m.fetch(g))
+	}
 	if req.Version >= 8 {
-		for _, g := range req.Groups {
-			resp.Groups = append(resp.Groups, m.fetch(g))
-		}
 		return resp
 	}
-	one := kmsg.OffsetFetchRequestGroup{Group: req.Group}
+	one := kmsg.NewOffsetFetchRequestGroup() // all that can be asked for
+	one.Group = req.Group
+	if req.Topics != nil {
+		one.Topics = []kmsg.OffsetFetchRequestGroupTopic{}
+	}
 	for _, t := range req.Topics {
 		one.Topics = append(one.Topics, kmsg.OffsetFetchRequestGroupTopic{Topic: t.Topic, Partitions: t.Partitions})
-	}
-	if req.Topics != nil && one.Topics == nil {
-		one.Topics = []kmsg.OffsetFetchRequestGroupTopic{}
 	}
 	r := m.fetch(one)
 	resp.ErrorCode = r.ErrorCode
@@ -156,9 +146,7 @@ func (m *Manager) Fetch(req *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchResponse 
 		rt := kmsg.NewOffsetFetchResponseTopic()
 		rt.Topic = t.Topic
 		for _, p := range t.Partitions {
-			rt.Partitions = append(rt.Partitions, kmsg.OffsetFetchResponseTopicPartition{
-				Partition: p.Partition, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, Metadata: p.Metadata, ErrorCode: p.ErrorCode,
-			})
+			rt.Partitions = append(rt.Partitions, kmsg.OffsetFetchResponseTopicPartition(p))
 		}
 		resp.Topics = append(resp.Topics, rt)
 	}
@@ -168,16 +156,14 @@ func (m *Manager) Fetch(req *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchResponse 
 func (m *Manager) fetch(req kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
 	resp := kmsg.NewOffsetFetchResponseGroup()
 	resp.Group = req.Group
-	offsets := map[topicPartition]offset{}
+	var offsets map[topicPartition]offset
 	g, c := m.lock(req.Group, false)
 	switch c {
 	case code.None:
 		defer g.mu.Unlock()
-		if req.MemberID != nil && *req.MemberID != "" {
-			if mb := g.members[*req.MemberID]; mb == nil {
-				resp.ErrorCode = code.UnknownMemberID
-				return resp
-			}
+		if req.MemberID != nil && *req.MemberID != "" && g.members[*req.MemberID] == nil {
+			resp.ErrorCode = code.UnknownMemberID
+			return resp
 		}
 		offsets = g.offsets
 	case code.GroupIDNotFound: // nothing was committed
@@ -186,46 +172,34 @@ func (m *Manager) fetch(req kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchRespon
 		return resp
 	}
 	if req.Topics == nil {
-		resp.Topics = allOffsets(offsets)
-		return resp
+		req.Topics = topicsOf(offsets)
 	}
 	for _, t := range req.Topics {
 		rt := kmsg.NewOffsetFetchResponseGroupTopic()
 		rt.Topic = t.Topic
 		for _, p := range t.Partitions {
-			o, ok := offsets[topicPartition{t.Topic, p}]
-			if !ok {
-				o = offset{at: -1, epoch: -1}
+			rp := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+			rp.Partition, rp.Offset, rp.Metadata = p, -1, new("")
+			if o, ok := offsets[topicPartition{t.Topic, p}]; ok {
+				rp.Offset, rp.LeaderEpoch, rp.Metadata = o.Offset, o.LeaderEpoch, &o.Metadata
 			}
-			rt.Partitions = append(rt.Partitions, fetched(p, o))
+			rt.Partitions = append(rt.Partitions, rp)
 		}
 		resp.Topics = append(resp.Topics, rt)
 	}
 	return resp
 }
 
-func fetched(partition int32, o offset) kmsg.OffsetFetchResponseGroupTopicPartition {
-	p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
-	p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = partition, o.at, o.epoch, &o.metadata
-	return p
-}
-
-func allOffsets(offsets map[topicPartition]offset) []kmsg.OffsetFetchResponseGroupTopic {
-	var out []kmsg.OffsetFetchResponseGroupTopic
-	for _, tp := range sortedOffsets(offsets) {
-		if len(out) == 0 || out[len(out)-1].Topic != tp.topic {
-			t := kmsg.NewOffsetFetchResponseGroupTopic()
-			t.Topic = tp.topic
-			out = append(out, t)
-		}
-		last := &out[len(out)-1]
-		last.Partitions = append(last.Partitions, fetched(tp.partition, offsets[tp]))
+// topicsOf is a request for all there is.
+func topicsOf(offsets map[topicPartition]offset) (all []kmsg.OffsetFetchRequestGroupTopic) {
+	partitions := map[string][]int32{}
+	for tp := range offsets {
+		partitions[tp.topic] = append(partitions[tp.topic], tp.partition)
 	}
-	return out
-}
-
-func sortedOffsets(offsets map[topicPartition]offset) []topicPartition {
-	return slices.SortedFunc(maps.Keys(offsets), func(a, b topicPartition) int {
-		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
-	})
+	for _, topic := range slices.Sorted(maps.Keys(partitions)) {
+		t := kmsg.NewOffsetFetchRequestGroupTopic()
+		t.Topic, t.Partitions = topic, slices.Sorted(slices.Values(partitions[topic]))
+		all = append(all, t)
+	}
+	return all
 }

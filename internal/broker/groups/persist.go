@@ -22,13 +22,6 @@ func offsetKey(group string, tp topicPartition) []byte {
 	return k.AppendTo(nil)
 }
 
-func offsetValue(o offset) []byte {
-	v := kmsg.NewOffsetCommitValue()
-	v.Version, v.Offset, v.LeaderEpoch = offsetValueVersion, o.at, o.epoch
-	v.Metadata, v.CommitTimestamp = o.metadata, o.when.UnixMilli()
-	return v.AppendTo(nil)
-}
-
 func metadataKey(group string) []byte {
 	k := kmsg.GroupMetadataKey{Version: metadataKeyVersion, Group: group}
 	return k.AppendTo(nil)
@@ -143,13 +136,11 @@ func (m *Manager) loadOffset(k kmsg.OffsetCommitKey, value []byte) error {
 		}
 		return nil
 	}
-	var v kmsg.OffsetCommitValue
-	if err := v.ReadFrom(value); err != nil {
+	o := offset{log: -1}
+	if err := o.ReadFrom(value); err != nil {
 		return err
 	}
-	m.loadedGroup(k.Group).offsets[tp] = offset{
-		at: v.Offset, epoch: v.LeaderEpoch, metadata: v.Metadata, when: time.UnixMilli(v.CommitTimestamp), log: -1,
-	}
+	m.loadedGroup(k.Group).offsets[tp] = o
 	return nil
 }
 

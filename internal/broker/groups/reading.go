@@ -57,7 +57,7 @@ func (g *group) reading(now time.Time) map[string]map[int32]int64 {
 			continue // it read that once
 		}
 		add(tp.topic)
-		topics[tp.topic][tp.partition] = max(o.at, topics[tp.topic][tp.partition])
+		topics[tp.topic][tp.partition] = max(o.Offset, topics[tp.topic][tp.partition])
 	}
 	return topics
 }
