@@ -3,17 +3,17 @@ package storage
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"sync"
 )
 
-// Read appends to buf whole batches from the one with the offset on, max
-// bytes at most, and returns it longer; with one, a first batch that is larger
-// comes all the same. Nothing is added when the offset is the high watermark. A batch that does not match its
-// CRC ends what is returned; a read that starts in it is [ErrCorrupt].
-func (p *Partition) Read(buf []byte, offset int64, max int, one bool) ([]byte, error) {
+// Read appends to buf whole batches from the one with the offset on, most
+// bytes or fewer, and returns it longer; with one, a first batch that is larger
+// comes all the same. Nothing is added when the offset is the high watermark. A
+// batch that is not what was written ends what is returned; a read that starts
+// in it is [ErrCorrupt].
+func (p *Partition) Read(buf []byte, offset int64, most int, one bool) ([]byte, error) {
 	p.filesMu.RLock()
 	defer p.filesMu.RUnlock()
 	high := p.high.Load()
@@ -24,24 +24,25 @@ func (p *Partition) Read(buf []byte, offset int64, max int, one bool) ([]byte, e
 		return buf, nil
 	}
 	segs := *p.segments.Load()
-	for i := findSegment(segs, offset); ; i++ {
-		if i < 0 {
-			return buf, ErrOffsetOutOfRange // retention was faster
+	first := findSegment(segs, offset)
+	if first < 0 {
+		return buf, ErrOffsetOutOfRange // retention was faster
+	}
+	for _, s := range segs[first:] {
+		limit := s.visible(high)
+		at, err := p.locate(s, limit, offset)
+		if err == nil && at.pos < limit {
+			return p.readBatches(buf, s, at, limit, most, one)
 		}
-		if i >= len(segs) || segs[i].base > high.segment {
-			return buf, nil
-		}
-		out, large, err := p.readSegment(buf, segmentRead{p: p, s: segs[i], limit: segs[i].visible(high), offset: offset, max: max, one: one})
 		if notExist(err) {
 			return buf, ErrOffsetOutOfRange
 		}
-		if err != nil || large || len(out) > len(buf) {
-			return out, err
+		if err != nil {
+			return buf, err
 		}
-		if i+1 < len(segs) { // compaction left nothing at the segment's end
-			offset = segs[i+1].base
-		}
+		// Compaction left nothing at the segment's end.
 	}
+	return buf, nil
 }
 
 // Available returns, without reading them, about how many bytes lie between
@@ -58,13 +59,12 @@ func (p *Partition) Available(offset int64, limit int64) int64 {
 	if i < 0 {
 		return 0
 	}
-	first := segs[i]
-	at, ok := p.cursors.find(offset, first.base)
-	if !ok {
-		at = first.lookup(p.store.fs, offset)
-		p.cursors.put(cursor{offset: offset, segment: first.base, pos: at.pos, batch: at.batch})
+	visible := segs[i].visible(high)
+	at, err := p.locate(segs[i], visible, offset)
+	if err != nil {
+		return limit // for a read to say
 	}
-	n := first.visible(high) - at.pos
+	n := visible - at.pos
 	for _, s := range segs[i+1:] {
 		if n >= limit {
 			break
@@ -86,172 +86,125 @@ func (s *segment) visible(high *mark) int64 {
 	}
 }
 
+// locate returns the place of the batch with the offset, or of the next one if
+// compaction took that; limit, when there is none. A bad batch in the place is
+// [ErrCorrupt].
+func (p *Partition) locate(s *segment, limit, offset int64) (cursor, error) {
+	if at, ok := p.cursors.find(offset, s.base); ok {
+		return at, nil
+	}
+	f, err := p.store.fs.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
+	if err != nil {
+		return cursor{}, err
+	}
+	defer f.Close()
+	from := s.lookup(p.store.fs, offset)
+	at, bad, err := p.search(f, s, from, limit, offset)
+	if bad >= 0 && from.pos > 0 && !p.store.isCorrupt(s, bad) {
+		// It may be the index that is wrong: the segment's start is sure.
+		at, bad, err = p.search(f, s, cursor{batch: s.base}, limit, offset)
+	}
+	if bad >= 0 {
+		p.store.sawCorrupt(p, s, bad)
+	}
+	if err == nil {
+		p.cursors.put(at)
+	}
+	return at, err
+}
+
 // lookup returns a place at or before the batch with the offset.
 func (s *segment) lookup(fsys FS, offset int64) cursor {
-	start := cursor{segment: s.base, batch: s.base}
 	x, err := openIndex(fsys, s.path+indexSuffix, s.base)
 	if err != nil {
-		return start // it can be found without
+		return cursor{batch: s.base} // it can be found without
 	}
 	defer x.close() //nolint:errcheck // it was read, not written
 	e, ok := x.before(func(e indexEntry) bool { return s.base+int64(e.rel) > offset })
 	if !ok || int64(e.pos) > s.size.Load() {
-		return start
+		return cursor{batch: s.base}
 	}
-	return cursor{segment: s.base, pos: int64(e.pos), batch: s.base + int64(e.rel)}
+	return cursor{pos: int64(e.pos), batch: s.base + int64(e.rel)}
 }
 
-// readSegment reads one segment; large says that the batch is there, but
-// larger than wanted.
-func (p *Partition) readSegment(buf []byte, r segmentRead) (out []byte, large bool, err error) {
-	s := r.s
+// search is locate from a place on. bad is where the first bad batch was, -1
+// if there was none.
+func (p *Partition) search(f File, s *segment, from cursor, limit, offset int64) (at cursor, bad int64, err error) {
+	at, bad = cursor{offset: offset, segment: s.base, pos: limit, batch: offset}, -1
+	expect := from.batch
+	err = walkOver(f, from.pos, limit, func(pos int64, _ []byte, h *header) error {
+		if !p.follows(h, expect) {
+			return errMisplaced
+		}
+		if expect = h.end(); expect <= offset {
+			return nil
+		}
+		at.pos, at.batch = pos, h.base
+		return errEnough
+	}, func(from, _ int64) {
+		expect = -1
+		if bad < 0 {
+			bad = from
+		}
+	})
+	if bad >= 0 && (err == nil || errors.Is(err, errEnough) && at.batch > offset) {
+		return at, bad, s.corrupt(offset, bad)
+	}
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return at, bad, err
+}
+
+// follows says whether a batch may lie where one is to begin with the offset;
+// -1 is any. The CRC does not cover the offset.
+func (p *Partition) follows(h *header, expect int64) bool {
+	return expect < 0 || h.base == expect || h.base > expect && p.topic.Config().Compact
+}
+
+func (s *segment) corrupt(offset, pos int64) error {
+	return fmt.Errorf("%w: offset %d, %s at byte %d", ErrCorrupt, offset, s.path, pos)
+}
+
+// readBatches appends to buf what lies at the place, up to limit.
+func (p *Partition) readBatches(buf []byte, s *segment, at cursor, limit int64, most int, one bool) ([]byte, error) {
 	f, err := p.store.fs.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
 	if err != nil {
-		return buf, false, err
+		return buf, err
 	}
 	defer f.Close()
-	at, ok := p.cursors.find(r.offset, s.base)
-	if !ok {
-		at = s.lookup(p.store.fs, r.offset)
-	}
-	r.f, r.expect = f, at.batch
-	again := r
-	out, err = r.from(buf, at.pos)
-	if r.bad && at.pos > 0 && !p.store.isCorrupt(s, r.badAt) {
-		// It may be the index that is wrong: the segment's start is sure.
-		r = again
-		r.expect = s.base
-		out, err = r.from(buf, 0)
-	}
-	if r.bad {
-		p.store.sawCorrupt(p, s, r.badAt)
-	}
-	if err == nil && len(out) > len(buf) {
-		p.cursors.put(cursor{offset: r.next, segment: s.base, pos: r.end, batch: r.next})
-	}
-	return out, r.large, err
-}
-
-// segmentRead is one read of one segment.
-type segmentRead struct {
-	p      *Partition
-	s      *segment
-	f      File
-	limit  int64
-	offset int64
-	max    int
-	one    bool // a first batch larger than max is wanted
-
-	expect int64 // offset of the next batch; -1: unknown
-	next   int64 // offset behind what was read
-	end    int64 // position behind it
-	large  bool  // the next batch is larger than max
-	bad    bool  // a corrupt batch was met
-	badAt  int64 // where the first was
-}
-
-// good says whether a batch is what was written at this place. The CRC does
-// not cover the offset, so that is compared with what it must be.
-func (r *segmentRead) good(b []byte, h *header) bool {
-	if !crcOK(b, h) {
-		r.expect = -1
-		return false
-	}
-	follows := r.expect < 0 || h.base == r.expect || h.base > r.expect && r.p.topic.Config().Compact
-	if !follows || h.base < r.s.base {
-		r.expect += int64(h.lastDelta) + 1
-		return false
-	}
-	r.expect = h.end()
-	return true
-}
-
-func (r *segmentRead) met(pos int64) {
-	if !r.bad {
-		r.bad, r.badAt = true, pos
-	}
-}
-
-// from reads at pos, which is at or before the offset.
-func (r *segmentRead) from(buf []byte, pos int64) ([]byte, error) {
 	have := len(buf)
-	want := r.max
-	for pos < r.limit {
-		n := min(int64(max(want, headerSize)), r.limit-pos)
-		buf = slices.Grow(buf[:have], int(n))[:have+int(n)]
-		if got, err := r.f.ReadAt(buf[have:], pos); err != nil && !(errors.Is(err, io.EOF) && got == int(n)) {
-			return buf[:have], fmt.Errorf("reading %s: %w", r.s.path, err)
+	for want := max(most, headerSize); ; {
+		want = int(min(int64(want), limit-at.pos))
+		buf = slices.Grow(buf[:have], want)
+		b, err := readUpTo(f, buf[have:have+want], at.pos, limit)
+		if err != nil {
+			return buf[:have], fmt.Errorf("reading %s: %w", s.path, err)
 		}
-		skip, keep, need, err := r.trim(buf[have:], pos)
-		if keep > 0 {
-			if skip > 0 {
-				copy(buf[have:], buf[have+skip:have+skip+keep])
+		expect := at.batch
+		n, need, err := eachBatchIn(b, at.pos, func(_ int64, _ []byte, h *header) error {
+			if !p.follows(h, expect) {
+				return errMisplaced
 			}
-			return buf[:have+keep], nil
-		}
-		r.large = need > r.max && !r.one
-		if err != nil || r.large {
+			expect = h.end()
+			return nil
+		})
+		if err != nil {
 			return buf[:have], err
 		}
-		pos += int64(skip)
+		if n > 0 {
+			p.cursors.put(cursor{offset: expect, segment: s.base, pos: at.pos + int64(n), batch: expect})
+			return buf[:have+n], nil
+		}
+		if need <= want || int64(need) > limit-at.pos {
+			p.store.sawCorrupt(p, s, at.pos)
+			return buf[:have], s.corrupt(at.offset, at.pos)
+		}
+		if !one {
+			return buf[:have], nil
+		}
 		want = need
 	}
-	if r.bad {
-		return buf[:have], r.corrupt(pos)
-	}
-	return buf[:have], nil
-}
-
-// trim finds in b, read at pos, the whole batches to return: keep bytes behind
-// skip. If there are none, reading goes on behind skip, with at least need
-// bytes.
-func (r *segmentRead) trim(b []byte, pos int64) (skip, keep, need int, err error) {
-	for at := 0; at < len(b); {
-		rest := b[at:]
-		h, ok := parseHeader(rest)
-		here := pos + int64(at)
-		if !ok && (len(rest) >= headerSize || here+headerSize > r.limit) || here+int64(h.size) > r.limit {
-			if keep > 0 {
-				return skip, keep, 0, nil
-			}
-			return r.resync(here, at)
-		}
-		if !ok || h.size > len(rest) {
-			return skip, keep, max(r.max, h.size, headerSize), nil
-		}
-		good := r.good(rest, &h)
-		switch {
-		case !good:
-			r.met(here)
-			if keep > 0 {
-				return skip, keep, 0, nil
-			}
-		case h.end() > r.offset:
-			if keep == 0 && r.bad && h.base > r.offset {
-				return skip, 0, 0, r.corrupt(here)
-			}
-			keep += h.size
-			r.next, r.end = h.end(), here+int64(h.size)
-		}
-		at += h.size
-		if keep == 0 {
-			skip = at
-		}
-	}
-	return skip, keep, r.max, nil
-}
-
-// resync goes on behind a header that is none, at the next batch that can be
-// found.
-func (r *segmentRead) resync(here int64, at int) (skip, keep, need int, err error) {
-	r.met(here)
-	r.expect = -1
-	next, err := findBatch(r.f, here, r.limit)
-	return at + int(next-here), 0, r.max, err
-}
-
-func (r *segmentRead) corrupt(pos int64) error {
-	return fmt.Errorf("%w: offset %d, %s before byte %d", ErrCorrupt, r.offset, r.s.path, pos)
 }
 
 // cursor says where to begin reading for an offset: pos is the place of the
