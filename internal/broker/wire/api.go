@@ -50,8 +50,8 @@ func apis() map[int16]api {
 
 		// Version 2 and below carry message formats before 2; they are
 		// advertised, as Kafka 4 does, since librdkafka derives from version 0
-		// which compressions there are.
-		int16(kmsg.Produce):              on(0, 12, produce).reusing(),
+		// which compressions there are. [conn.beginProduce] serves it.
+		int16(kmsg.Produce):              {min: 0, max: 12},
 		int16(kmsg.Fetch):                on(4, 16, fetch).reusing(),
 		int16(kmsg.ListOffsets):          on(1, 8, listOffsets).reusing(),
 		int16(kmsg.OffsetForLeaderEpoch): on(2, 4, offsetForLeaderEpoch).reusing(),

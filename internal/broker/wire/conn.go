@@ -140,22 +140,10 @@ func (c *conn) next(ctx context.Context, r *bufio.Reader, out chan<- pending) er
 	if size < minFrame || size > c.limit(key) {
 		return fmt.Errorf("%w: %d bytes for request key %d", errFrame, size, key)
 	}
-	if size > maxPlain {
-		c.server.memory.take(int64(size))
-		defer c.server.memory.give(int64(size))
-	}
 	if _, err := r.Discard(4); err != nil {
 		return err
 	}
-	buf := frames.Get().(*[]byte)
-	*buf, err = readFrame(r, *buf, size)
-	if err != nil {
-		return err
-	}
-	p, reuse, err := c.begin(ctx, *buf)
-	if reuse && cap(*buf) <= keepFrame {
-		frames.Put(buf)
-	}
+	p, err := c.receive(ctx, r, key, size)
 	if err != nil {
 		return err
 	}
@@ -167,8 +155,25 @@ func (c *conn) next(ctx context.Context, r *bufio.Reader, out chan<- pending) er
 	}
 }
 
+// receive reads the rest of a frame, and begins the request in it.
+func (c *conn) receive(ctx context.Context, r *bufio.Reader, key int16, size int) (pending, error) {
+	if key == int16(kmsg.Produce) {
+		return c.beginProduce(ctx, r, size)
+	}
+	buf := frames.Get().(*[]byte)
+	var err error
+	if *buf, err = readFrame(r, *buf, size); err != nil {
+		return pending{}, err
+	}
+	p, reuse, err := c.begin(ctx, *buf)
+	if reuse {
+		frames.Put(buf)
+	}
+	return p, err
+}
+
 const (
-	// keepFrame is the largest buffer kept for the next request.
+	// keepFrame is the largest buffer kept for the next batches.
 	keepFrame = 6 << 20
 	// keepOut is the largest buffer a connection keeps for its next answer.
 	keepOut = 16 << 10

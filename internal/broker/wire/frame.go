@@ -14,10 +14,10 @@ const (
 	// maxUnsigned bounds a frame before sign-in.
 	maxUnsigned = 16 << 10
 	// maxPlain bounds every request but Produce: what it unpacks to in memory
-	// is a small multiple of this.
+	// is a small multiple of this. Larger batches share a bound.
 	maxPlain = 2 << 20
 	// chunk is how much is allocated ahead of what has arrived.
-	chunk = 1 << 20
+	chunk = 64 << 10
 	// minFrame is key, version, correlation id and a null client id.
 	minFrame = 10
 )
@@ -31,9 +31,8 @@ type requestHead struct {
 	clientID      string
 }
 
-// readFrame reads the rest of a frame whose first bytes, head, say what it is.
-// A length that only claims to be long costs no more than a chunk, or four times
-// what has arrived.
+// readFrame reads so many bytes into buf, from its start. A length that only
+// claims to be long costs no more than a chunk, or four times what has arrived.
 func readFrame(r io.Reader, buf []byte, size int) ([]byte, error) {
 	buf = buf[:0]
 	for len(buf) < size {

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"net"
@@ -55,9 +57,13 @@ func FuzzRequest(f *testing.F) {
 	client, server := net.Pipe()
 	defer client.Close()
 	f.Fuzz(func(t *testing.T, frame []byte) {
+		if len(frame) < minFrame {
+			return
+		}
 		c := &conn{server: s, net: server, signedIn: true, host: "fuzz"}
 		ctx, cancel := context.WithCancel(t.Context())
-		p, _, err := c.begin(ctx, frame)
+		key := int16(binary.BigEndian.Uint16(frame))
+		p, err := c.receive(ctx, bufio.NewReader(bytes.NewReader(frame)), key, len(frame))
 		cancel() // what waits ends at once
 		if err != nil {
 			return

@@ -1,9 +1,12 @@
 package wire
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -12,96 +15,204 @@ import (
 	"github.com/decodersring/decoder/internal/broker/storage"
 )
 
-// firstRecordBatch is the version of Produce that carries record batches.
-const firstRecordBatch = 3
+const (
+	// firstRecordBatch is the version of Produce that carries record batches.
+	firstRecordBatch = 3
+	// maxBatches bounds the topics and partitions of a produce request.
+	maxBatches = 100_000
+	// refusalDelay is how long a producer waits for a refusal that it answers
+	// by trying again: without it, it would send the same bytes ten times a
+	// second.
+	refusalDelay = time.Second
+)
 
-// appended is one batch of a produce request and its fate.
+// producing is a produce request that is taken as it arrives: every batch is
+// appended when it is there, so that a request of many megabytes takes no more
+// memory than the largest of its batches, and the disk works while the rest is
+// on its way.
+type producing struct {
+	request
+	body    body
+	version int16
+	acks    int16
+	refused error // why nothing of it is appended
+	resp    *kmsg.ProduceResponse
+	count   int // of topics and partitions
+	waiting []appended
+	held    <-chan time.Time // keeps a refusal back
+}
+
+// appended is a batch that waits for the disk, and where its answer is.
 type appended struct {
-	resp   *kmsg.ProduceResponseTopicPartition
-	commit *storage.Commit
+	topic, partition int
+	commit           *storage.Commit
 }
 
-// produce appends every batch at once, and answers when all are durable.
-func produce(r request, req *kmsg.ProduceRequest) reply {
-	resp := req.ResponseKind().(*kmsg.ProduceResponse)
-	var waiting []appended
-	var held <-chan time.Time
-	for i := range req.Topics {
-		t := &req.Topics[i]
-		rt := kmsg.NewProduceResponseTopic()
-		rt.Topic = t.Topic
-		rt.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(t.Partitions))
-		for j := range t.Partitions {
-			rp := &rt.Partitions[j]
-			rp.Default()
-			rp.Partition, rp.BaseOffset, rp.LogAppendTime = t.Partitions[j].Partition, -1, -1
-			c, err := r.append(req, t.Topic, &t.Partitions[j], rp)
-			if err != nil {
-				rp.ErrorCode, rp.ErrorMessage = failure(err)
-				if held == nil && r.remote && (errors.Is(err, storage.ErrUnread) || errors.Is(err, storage.ErrDiskFull)) {
-					held = time.After(refusalDelay)
-				}
-				continue
-			}
-			waiting = append(waiting, appended{resp: rp, commit: c})
-		}
-		resp.Topics = append(resp.Topics, rt)
+// beginProduce appends what a produce request brings. The answer is there when
+// all of it is durable.
+func (c *conn) beginProduce(ctx context.Context, r *bufio.Reader, size int) (pending, error) {
+	p := producing{request: request{conn: c, ctx: ctx}, body: body{r: r, left: size}, resp: kmsg.NewPtrProduceResponse()}
+	b := &p.body
+	b.int16() // the key
+	p.version = b.int16()
+	done := pending{key: int16(kmsg.Produce), correlationID: b.int32()}
+	b.string() // client id, in a form that is the same in every version
+	switch a := c.server.apis[done.key]; {
+	case b.err != nil:
+		return done, b.err
+	case !c.signedIn:
+		return done, fmt.Errorf("%w: request key %d before sign-in", errSignIn, done.key)
+	case p.version < a.min || p.version > a.max:
+		return done, fmt.Errorf("%w: key %d version %d is not served", errFrame, done.key, p.version)
 	}
-	if req.Acks == 0 {
-		return answered(nil)
+	p.resp.Version = p.version
+	b.flexible = p.resp.IsFlexible()
+	b.tags()
+	p.take()
+	if err := b.end(); err != nil {
+		return done, err
 	}
-	return func(ctx context.Context) kmsg.Response {
-		for _, a := range waiting {
-			if err := a.commit.Wait(ctx); err != nil {
-				a.resp.BaseOffset = -1
-				a.resp.ErrorCode, a.resp.ErrorMessage = failure(err)
-			}
-		}
-		if held != nil {
-			select {
-			case <-held:
-			case <-ctx.Done():
-			}
-		}
-		return resp
+	done.begun = time.Now() // the whole of it is here
+	done.reply = p.finish
+	if p.acks == 0 {
+		done.reply = answered(nil)
 	}
+	return done, nil
 }
 
-// refusalDelay is how long a producer waits for a refusal that it answers by
-// trying again: without it, it would send the same bytes ten times a second.
-const refusalDelay = time.Second
-
-func (r request) append(req *kmsg.ProduceRequest, topic string, in *kmsg.ProduceRequestTopicPartition, out *kmsg.ProduceResponseTopicPartition) (*storage.Commit, error) {
+// take reads the body.
+func (p *producing) take() {
+	b := &p.body
+	transactional := false
+	if p.version >= firstRecordBatch {
+		_, transactional = b.string()
+	}
+	p.acks = b.int16()
+	b.int32() // the timeout: what is asked of the disk is not taken back
 	switch {
-	case req.Acks < -1 || req.Acks > 1:
-		return nil, errAcks
-	case req.TransactionID != nil:
-		return nil, errTransactional
-	case req.Version < firstRecordBatch:
-		return nil, storage.ErrOldMagic
+	case p.acks < -1 || p.acks > 1:
+		p.refused = errAcks
+	case transactional:
+		p.refused = errTransactional
+	case p.version < firstRecordBatch:
+		p.refused = storage.ErrOldMagic
 	}
-	t := r.server.store.Topic(topic)
-	if t == nil || t.Partition(in.Partition) == nil {
+	b.array(p.takeTopic)
+	b.tags()
+}
+
+func (p *producing) takeTopic() {
+	name, _ := p.body.string()
+	t := kmsg.NewProduceResponseTopic()
+	t.Topic = name
+	at := len(p.resp.Topics)
+	p.resp.Topics = append(p.resp.Topics, t)
+	p.counted()
+	topic := p.server.store.Topic(name)
+	p.body.array(func() {
+		rp := kmsg.NewProduceResponseTopicPartition()
+		rp.BaseOffset, rp.LogAppendTime = -1, -1
+		c, err := p.takeBatch(topic, &rp)
+		if err != nil {
+			p.refuse(&rp, err)
+		}
+		if c != nil {
+			p.waiting = append(p.waiting, appended{topic: at, partition: len(p.resp.Topics[at].Partitions), commit: c})
+		}
+		p.resp.Topics[at].Partitions = append(p.resp.Topics[at].Partitions, rp)
+		p.counted()
+	})
+}
+
+func (p *producing) counted() {
+	if p.count++; p.count > maxBatches && p.body.err == nil {
+		p.body.err = fmt.Errorf("%w: more than %d partitions", errFrame, maxBatches)
+	}
+}
+
+// refuse answers for one batch that it is not appended.
+func (p *producing) refuse(rp *kmsg.ProduceResponseTopicPartition, err error) {
+	rp.BaseOffset = -1
+	rp.ErrorCode, rp.ErrorMessage = failure(err)
+	if p.held == nil && p.remote && (errors.Is(err, storage.ErrUnread) || errors.Is(err, storage.ErrDiskFull)) {
+		p.held = time.After(refusalDelay)
+	}
+}
+
+// batches are the buffers that batches are read into.
+var batches = sync.Pool{New: func() any { return new([]byte) }}
+
+// takeBatch reads one partition's batch and appends it. What cannot be
+// appended, whatever is in it, is passed over and takes no memory.
+func (p *producing) takeBatch(t *storage.Topic, rp *kmsg.ProduceResponseTopicPartition) (*storage.Commit, error) {
+	b := &p.body
+	rp.Partition = b.int32()
+	n := max(b.length(4), 0)
+	part, err := p.target(t, rp.Partition, n)
+	if err != nil {
+		b.skip(n)
+		return nil, err
+	}
+	if n > maxPlain {
+		p.server.memory.take(int64(n))
+		defer p.server.memory.give(int64(n))
+	}
+	buf := batches.Get().(*[]byte)
+	if *buf = b.fill((*buf)[:0], n); cap(*buf) <= keepFrame {
+		defer batches.Put(buf)
+	}
+	if b.err != nil {
+		return nil, b.err
+	}
+	return p.append(part, *buf, rp)
+}
+
+// target is the partition that a batch of n bytes may be appended to.
+func (p *producing) target(t *storage.Topic, partition int32, n int) (*storage.Partition, error) {
+	switch {
+	case p.refused != nil:
+		return nil, p.refused
+	case t == nil || t.Partition(partition) == nil:
 		return nil, storage.ErrUnknownTopic
-	}
-	if t.Internal {
+	case t.Internal:
 		return nil, storage.ErrInvalidTopic
+	case n > t.Config().MaxMessageBytes:
+		return nil, storage.ErrTooLarge
 	}
-	p := t.Partition(in.Partition)
-	add := p.Append
-	if !r.remote { // the process itself holds its intake back, and derives the rest
-		add = p.AppendDerived
+	return t.Partition(partition), nil
+}
+
+func (p *producing) append(part *storage.Partition, batch []byte, rp *kmsg.ProduceResponseTopicPartition) (*storage.Commit, error) {
+	add := part.Append
+	if !p.remote { // the process itself holds its intake back, and derives the rest
+		add = part.AppendDerived
 	}
-	base, c, err := add(in.Records)
+	base, c, err := add(batch)
 	if err != nil {
 		return nil, err
 	}
-	r.server.cfg.Metrics.Appended(topic, len(in.Records), recordCount(in.Records))
-	out.BaseOffset, out.LogStartOffset = base, p.Start()
-	if t.Config().AppendTime {
-		out.LogAppendTime = int64(binary.BigEndian.Uint64(in.Records[maxTimeAt:]))
+	p.server.cfg.Metrics.Appended(part.Topic().Name, len(batch), recordCount(batch))
+	rp.BaseOffset, rp.LogStartOffset = base, part.Start()
+	if part.Topic().Config().AppendTime {
+		rp.LogAppendTime = int64(binary.BigEndian.Uint64(batch[maxTimeAt:]))
 	}
 	return c, nil
+}
+
+// finish waits for the disk.
+func (p *producing) finish(ctx context.Context) kmsg.Response {
+	for _, a := range p.waiting {
+		if err := a.commit.Wait(ctx); err != nil {
+			p.refuse(&p.resp.Topics[a.topic].Partitions[a.partition], err)
+		}
+	}
+	if p.held != nil {
+		select {
+		case <-p.held:
+		case <-ctx.Done():
+		}
+	}
+	return p.resp
 }
 
 // Where an accepted batch has its largest timestamp and its record count.

@@ -31,8 +31,8 @@ type field struct {
 	elem     []field
 }
 
-// shapes are those of all flexible versions that are served, and of Produce,
-// whose frames are long.
+// shapes are those of all flexible versions that are served, but of Produce,
+// which is read as it arrives.
 func shapes() map[int16]shape {
 	out := map[int16]shape{}
 	for key, s := range map[kmsg.Key]struct {
@@ -43,7 +43,6 @@ func shapes() map[int16]shape {
 		kmsg.SASLAuthenticate:        {2, "y"},
 		kmsg.Metadata:                {9, "[ 10+:16 s ] 1 9-10:1 1"},
 		kmsg.DescribeCluster:         {0, "1 1+:1"},
-		kmsg.Produce:                 {firstRecordBatch, "s 2 4 [ s [ 4 y ] ]"},
 		kmsg.Fetch:                   {12, "12-14:4 4 4 4 1 4 4 [ 12-12:s 13+:16 [ 4 4 8 4 8 4 ] ] [ 12-12:s 13+:16 <4> ] s"},
 		kmsg.ListOffsets:             {6, "4 1 [ s [ 4 4 8 ] ]"},
 		kmsg.OffsetForLeaderEpoch:    {4, "4 [ s [ 4 4 4 ] ]"},

@@ -35,6 +35,9 @@ func fill(v reflect.Value, depth int) {
 
 func TestShapesAreThoseOfTheRequests(t *testing.T) {
 	for key, a := range apis() {
+		if a.handle == nil {
+			continue // it is not decoded from a frame
+		}
 		for v := a.min; v <= a.max; v++ {
 			req := kmsg.RequestForKey(key)
 			req.SetVersion(v)
