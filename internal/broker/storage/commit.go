@@ -6,9 +6,11 @@ import (
 )
 
 // A Commit is the fate of an appended batch. It ends without an error when
-// the batch, and all before it in its partition, is on the disk.
+// the batch, and all before it in its partition, is on the disk. That happens
+// when somebody waits for it; otherwise it takes a moment longer.
 type Commit struct {
-	at      mark // behind the batch
+	at      mark     // behind the batch
+	journal *journal // in which it waits; nil: in none
 	durable bool // under the partition's lock
 	err     error
 	done    chan struct{}
@@ -23,14 +25,12 @@ var closedChan = sync.OnceValue(func() chan struct{} {
 // settled is a commit that has ended.
 func settled(err error) *Commit { return &Commit{err: err, done: closedChan()} }
 
-// Done is closed when the commit has ended.
-func (c *Commit) Done() <-chan struct{} { return c.done }
-
-// Err returns how the commit ended; only after Done.
-func (c *Commit) Err() error { return c.err }
-
-// Wait returns when the commit has ended, or ctx.
+// Wait returns when the commit has ended, and how. It ends early with ctx,
+// unless it is this very caller who writes to the disk.
 func (c *Commit) Wait(ctx context.Context) error {
+	if c.journal != nil {
+		c.journal.lead()
+	}
 	select {
 	case <-c.done:
 		return c.err

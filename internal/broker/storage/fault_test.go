@@ -390,3 +390,13 @@ func TestRelaxedAcknowledgesBeforeTheSync(t *testing.T) {
 	fsys.failing(nil)
 	s.stop()
 }
+
+func TestBatchNobodyWaitsForIsReadAllTheSame(t *testing.T) {
+	s := open(t, newCrashFS(1))
+	defer s.stop()
+	p := s.topic("t", 1).Partition(0)
+	if _, _, err := p.Append(batch("A", 3, 10)); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the batch can be read", func() bool { return p.High() == 3 })
+}

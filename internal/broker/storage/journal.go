@@ -6,12 +6,17 @@ import (
 	"fmt"
 	"hash/crc32"
 	"sync"
+	"time"
 )
 
 // journal makes small batches of all partitions durable with one fdatasync
 // for all that wait. A batch lies in its segment too, written but not synced;
 // a checkpoint syncs the segments, and then the journal's files are used
 // again. After a crash the journal gives back what the segments lost.
+//
+// Whoever waits for a batch first writes it, and all that have gathered, by
+// itself: to wake another goroutine for it takes as long as the disk does.
+// What gathers meanwhile is written by run.
 //
 // Its files are filled with zeros once and then used again and again: space
 // that was written before is written without a change to the file system's
@@ -28,7 +33,7 @@ type journal struct {
 	state    func(error) // told when the journal breaks, and with nil when it works again
 
 	mu      sync.Mutex
-	wake    sync.Cond // the writer
+	wake    sync.Cond // run
 	refill  sync.Cond // the one that fills files
 	buf     []byte
 	waiting []journalEntry
@@ -37,7 +42,10 @@ type journal struct {
 	used    []*journalFile // full, until a checkpoint covers them
 	free    []*journalFile
 	nextGen uint64
-	count   int // files there are
+	count   int         // files there are
+	writing bool        // a round is under way
+	urgent  bool        // run is to write what has gathered
+	lonely  *time.Timer // makes it urgent when nobody waits
 	broken  bool
 	probe   bool // a broken one is to be tried
 	growing bool // files are to be filled ahead
@@ -61,9 +69,12 @@ const (
 	journalMaxFiles  = 4
 	journalStep      = 1 << 20
 	journalSuffix    = ".journal"
+	// lonelyAfter is how long a batch lies unwritten that nobody waits for.
+	lonelyAfter = 50 * time.Millisecond
 )
 
-// add takes a copy of the batch, or says that there is no room.
+// add takes a copy of the batch, or says that there is no room. It is written
+// when somebody waits for it (lead), or in a while.
 func (j *journal) add(p *Partition, c *Commit, b []byte) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -71,10 +82,12 @@ func (j *journal) add(p *Partition, c *Commit, b []byte) bool {
 	if j.broken || j.closed || int64(len(j.buf))+size > j.fileSize/4 {
 		return false
 	}
+	if len(j.buf) == 0 {
+		j.lonely = time.AfterFunc(lonelyAfter, j.urge)
+	}
 	j.buf = appendJournalEntry(j.buf, p, b)
 	j.waiting = append(j.waiting, journalEntry{p: p, c: c})
 	j.ends = append(j.ends, len(j.buf))
-	j.wake.Signal()
 	return true
 }
 
@@ -93,30 +106,71 @@ func entryCRC(gen uint64, entry []byte) uint32 {
 	return crc32.Update(crc32.Checksum(g[:], castagnoli), castagnoli, entry[8:])
 }
 
-// run writes until close.
+// run writes what is urgent, until close.
 func (j *journal) run() {
 	for {
-		buf, ends, entries, ok := j.take()
-		if !ok {
+		buf, ends, entries, ok := j.await()
+		switch {
+		case !ok:
 			return
-		}
-		if len(buf) == 0 {
+		case len(buf) == 0:
 			j.mend()
-			continue
+		default:
+			j.round(buf, ends, entries)
 		}
-		err := j.write(buf, ends)
-		for _, e := range entries {
-			if err == nil {
-				e.p.journaled(e.c)
-			} else {
-				e.p.syncInstead()
-			}
+		j.ended()
+	}
+}
+
+// lead writes what has gathered, unless somebody does already, who will see to
+// it that the rest is written too.
+func (j *journal) lead() {
+	j.mu.Lock()
+	if j.writing || len(j.buf) == 0 {
+		j.mu.Unlock()
+		return
+	}
+	buf, ends, entries := j.take()
+	j.mu.Unlock()
+	j.round(buf, ends, entries)
+	j.ended()
+}
+
+// urge has run write what nobody waits for.
+func (j *journal) urge() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.buf) > 0 && !j.writing {
+		j.urgent = true
+		j.wake.Signal()
+	}
+}
+
+// round writes what was taken, and tells all whose it is.
+func (j *journal) round(buf []byte, ends []int, entries []journalEntry) {
+	err := j.write(buf, ends)
+	for _, e := range entries {
+		if err == nil {
+			e.p.journaled(e.c)
+		} else {
+			e.p.syncInstead()
 		}
-		if err != nil && !errors.Is(err, errJournalFull) {
-			j.fail(err)
-		}
-		clear(entries)
-		j.spare, j.spareEnds, j.spareEntries = buf[:0], ends[:0], entries[:0]
+	}
+	if err != nil && !errors.Is(err, errJournalFull) {
+		j.fail(err)
+	}
+	clear(entries)
+	j.spare, j.spareEnds, j.spareEntries = buf[:0], ends[:0], entries[:0]
+}
+
+// ended lets the next round begin.
+func (j *journal) ended() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.writing = false
+	j.urgent = len(j.buf) > 0
+	if j.urgent || j.probe || j.closed {
+		j.wake.Signal()
 	}
 }
 
@@ -179,24 +233,34 @@ func (j *journal) mend() {
 	j.state(nil)
 }
 
-// take waits for something to write. Nothing but ok means that the journal is
-// to be tried.
-func (j *journal) take() (buf []byte, ends []int, entries []journalEntry, ok bool) {
+// await returns when something is to be written. Nothing but ok means that the
+// journal is to be tried.
+func (j *journal) await() (buf []byte, ends []int, entries []journalEntry, ok bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for len(j.buf) == 0 {
-		if j.closed {
+	for {
+		switch {
+		case j.writing: // by another
+		case len(j.buf) > 0 && (j.urgent || j.closed):
+			buf, ends, entries = j.take()
+			return buf, ends, entries, true
+		case j.closed:
 			return nil, nil, nil, false
-		}
-		if j.probe {
-			j.probe = false
+		case j.probe:
+			j.probe, j.writing = false, true
 			return nil, nil, nil, true
 		}
 		j.wake.Wait()
 	}
+}
+
+// take begins a round with what has gathered. The caller holds j.mu.
+func (j *journal) take() (buf []byte, ends []int, entries []journalEntry) {
 	buf, ends, entries = j.buf, j.ends, j.waiting
 	j.buf, j.ends, j.waiting = j.spare, j.spareEnds, j.spareEntries
-	return buf, ends, entries, true
+	j.writing, j.urgent = true, false
+	j.lonely.Stop()
+	return buf, ends, entries
 }
 
 var errJournalFull = errors.New("journal is full")
@@ -232,6 +296,6 @@ func (j *journal) close() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.closed = true
-	j.wake.Broadcast()
+	j.wake.Signal()
 	j.refill.Broadcast()
 }

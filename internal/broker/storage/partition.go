@@ -178,7 +178,9 @@ func (p *Partition) commit(b []byte) *Commit {
 	}
 	c := &Commit{at: at, done: make(chan struct{})}
 	p.pending = append(p.pending, c)
-	if len(b) > p.store.cfg.JournalMaxBatch || !p.store.journal.add(p, c, b) {
+	if len(b) <= p.store.cfg.JournalMaxBatch && p.store.journal.add(p, c, b) {
+		c.journal = &p.store.journal
+	} else {
 		p.requestSync()
 	}
 	return c

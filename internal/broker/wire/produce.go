@@ -74,9 +74,6 @@ func (c *conn) beginProduce(ctx context.Context, r *bufio.Reader, size int) (pen
 	}
 	done.begun = time.Now() // the whole of it is here
 	done.reply = p.finish
-	if p.acks == 0 {
-		done.reply = answered(nil)
-	}
 	return done, nil
 }
 
@@ -199,7 +196,8 @@ func (p *producing) append(part *storage.Partition, batch []byte, rp *kmsg.Produ
 	return c, nil
 }
 
-// finish waits for the disk.
+// finish waits for the disk. Who asked for no answer waits too, before the
+// next one.
 func (p *producing) finish(ctx context.Context) kmsg.Response {
 	for _, a := range p.waiting {
 		if err := a.commit.Wait(ctx); err != nil {
@@ -211,6 +209,9 @@ func (p *producing) finish(ctx context.Context) kmsg.Response {
 		case <-p.held:
 		case <-ctx.Done():
 		}
+	}
+	if p.acks == 0 {
+		return nil
 	}
 	return p.resp
 }
