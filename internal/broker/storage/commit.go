@@ -11,7 +11,7 @@ import (
 type Commit struct {
 	at      mark     // behind the batch
 	journal *journal // in which it waits; nil: in none
-	durable bool // under the partition's lock
+	durable bool     // under the partition's lock
 	err     error
 	done    chan struct{}
 }
