@@ -178,8 +178,8 @@ func FuzzIndex(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r.before(func(e indexEntry) bool { return int64(e.rel) > at })
-		r.last()
+		_, _ = r.entry(r.search(func(e indexEntry) bool { return int64(e.rel) > at }) - 1)
+		_, _ = r.entry(r.count - 1)
 	})
 }
 

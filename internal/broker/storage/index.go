@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"sort"
 )
 
 // An index has an entry about every indexInterval bytes of its segment: where
@@ -67,22 +68,21 @@ func (w *indexWriter) reset(base int64) error {
 }
 
 // cut keeps the entries for batches before pos, which is where writing goes
-// on. An index that is not one is made empty.
-func (w *indexWriter) cut(base, pos int64) (whole bool, err error) {
+// on, and returns the last of them. Not whole is an index that is none.
+func (w *indexWriter) cut(base, pos int64) (last indexEntry, whole bool, err error) {
+	last.maxTime = -1
 	r, err := newIndexReader(w.file, base)
 	if err != nil {
-		return false, w.reset(base)
+		return last, false, nil
 	}
 	n := r.search(func(e indexEntry) bool { return int64(e.pos) >= pos })
-	w.count, w.last = n, 0
 	if n > 0 {
-		e, err := r.entry(n - 1)
-		if err != nil {
-			return false, w.reset(base)
+		if last, err = r.entry(n - 1); err != nil {
+			return last, false, nil
 		}
-		w.last = int64(e.pos)
 	}
-	return true, w.file.Truncate(indexHeader + n*indexEntrySize)
+	w.count, w.last = n, int64(last.pos)
+	return last, true, w.file.Truncate(indexHeader + n*indexEntrySize)
 }
 
 // note adds an entry for the batch about to be at pos, if it is due.
@@ -115,12 +115,12 @@ type indexReader struct {
 
 var errIndex = errors.New("not an index of that segment")
 
-func openIndex(fsys FS, path string, base int64) (indexReader, error) {
-	f, err := fsys.OpenFile(path, os.O_RDONLY, 0)
+func (s *segment) openIndex(fsys FS) (indexReader, error) {
+	f, err := fsys.OpenFile(s.path+indexSuffix, os.O_RDONLY, 0)
 	if err != nil {
 		return indexReader{}, err
 	}
-	r, err := newIndexReader(f, base)
+	r, err := newIndexReader(f, s.base)
 	if err != nil {
 		return r, errors.Join(err, f.Close())
 	}
@@ -141,6 +141,9 @@ func newIndexReader(f File, base int64) (indexReader, error) {
 }
 
 func (r indexReader) entry(i int64) (indexEntry, error) {
+	if i < 0 {
+		return indexEntry{}, errIndex
+	}
 	var b [indexEntrySize]byte
 	if _, err := r.file.ReadAt(b[:], indexHeader+i*indexEntrySize); err != nil {
 		return indexEntry{}, err
@@ -148,36 +151,28 @@ func (r indexReader) entry(i int64) (indexEntry, error) {
 	return parseEntry(b[:]), nil
 }
 
-func (r indexReader) last() (indexEntry, bool) {
-	if r.count == 0 {
-		return indexEntry{}, false
-	}
-	e, err := r.entry(r.count - 1)
-	return e, err == nil
-}
-
 // search returns the number of the first entry for which after is true; after
 // must be false for a first part of the entries and true for the rest. An
 // entry that cannot be read counts as after.
 func (r indexReader) search(after func(indexEntry) bool) int64 {
-	lo, hi := int64(0), r.count
-	for lo < hi {
-		mid := int64(uint64(lo+hi) >> 1)
-		if e, err := r.entry(mid); err != nil || after(e) {
-			hi = mid
-		} else {
-			lo = mid + 1
-		}
-	}
-	return lo
+	return int64(sort.Search(int(r.count), func(i int) bool {
+		e, err := r.entry(int64(i))
+		return err != nil || after(e)
+	}))
 }
 
-// before returns the last entry for which after is false, if there is one.
-func (r indexReader) before(after func(indexEntry) bool) (indexEntry, bool) {
-	n := r.search(after)
-	if n == 0 {
-		return indexEntry{}, false
+// lookup returns the last place in the index for which after is false, or the
+// segment's start, where all can be found too.
+func (s *segment) lookup(fsys FS, after func(indexEntry) bool) cursor {
+	start := cursor{segment: s.base, batch: s.base}
+	r, err := s.openIndex(fsys)
+	if err != nil {
+		return start
 	}
-	e, err := r.entry(n - 1)
-	return e, err == nil
+	defer r.close() //nolint:errcheck // it was read, not written
+	e, err := r.entry(r.search(after) - 1)
+	if err != nil || int64(e.pos) > s.size.Load() {
+		return start
+	}
+	return cursor{segment: s.base, pos: int64(e.pos), batch: s.base + int64(e.rel)}
 }

@@ -98,7 +98,7 @@ func (p *Partition) locate(s *segment, limit, offset int64) (cursor, error) {
 		return cursor{}, err
 	}
 	defer f.Close()
-	from := s.lookup(p.store.fs, offset)
+	from := s.lookup(p.store.fs, func(e indexEntry) bool { return s.base+int64(e.rel) > offset })
 	at, bad, err := p.search(f, s, from, limit, offset)
 	if bad >= 0 && from.pos > 0 && !p.store.isCorrupt(s, bad) {
 		// It may be the index that is wrong: the segment's start is sure.
@@ -111,20 +111,6 @@ func (p *Partition) locate(s *segment, limit, offset int64) (cursor, error) {
 		p.cursors.put(at)
 	}
 	return at, err
-}
-
-// lookup returns a place at or before the batch with the offset.
-func (s *segment) lookup(fsys FS, offset int64) cursor {
-	x, err := openIndex(fsys, s.path+indexSuffix, s.base)
-	if err != nil {
-		return cursor{batch: s.base} // it can be found without
-	}
-	defer x.close() //nolint:errcheck // it was read, not written
-	e, ok := x.before(func(e indexEntry) bool { return s.base+int64(e.rel) > offset })
-	if !ok || int64(e.pos) > s.size.Load() {
-		return cursor{batch: s.base}
-	}
-	return cursor{pos: int64(e.pos), batch: s.base + int64(e.rel)}
 }
 
 // search is locate from a place on. bad is where the first bad batch was, -1

@@ -251,7 +251,7 @@ func (p *Partition) scan(s *segment, last bool) error {
 // resume sets the segment to the recovery point: what comes before it is
 // known to be whole, or is bad and keeps its place.
 func (s *segment) resume(pt point, pos int64) error {
-	whole, err := s.index.cut(s.base, pos)
+	last, whole, err := s.index.cut(s.base, pos)
 	if err != nil {
 		return err
 	}
@@ -260,15 +260,7 @@ func (s *segment) resume(pt point, pos int64) error {
 	}
 	// The largest timestamp is in the index only up to its last entry; the
 	// few batches behind that are read for theirs.
-	if s.index.count > 0 {
-		r, err := newIndexReader(s.index.file, s.base)
-		if err != nil {
-			return err
-		}
-		if e, ok := r.last(); ok {
-			s.maxTime.Store(e.maxTime)
-		}
-	}
+	s.maxTime.Store(last.maxTime)
 	err = walkOver(s.file, s.index.last, pos, func(_ int64, _ []byte, h *header) error {
 		s.maxTime.Store(max(s.maxTime.Load(), h.maxTime))
 		return nil

@@ -118,13 +118,13 @@ func (s *segment) loadSealed(fsys FS) bool {
 	if err != nil {
 		return false
 	}
-	x, err := openIndex(fsys, s.path+indexSuffix, s.base)
+	x, err := s.openIndex(fsys)
 	if err != nil {
 		return false
 	}
 	defer x.close() //nolint:errcheck // it was read, not written
-	last, ok := x.last()
-	if !ok || int64(last.pos) != size {
+	last, err := x.entry(x.count - 1)
+	if err != nil || int64(last.pos) != size {
 		return false
 	}
 	s.size.Store(size)

@@ -26,19 +26,13 @@ func (p *Partition) OffsetForTime(ms int64) (offset, timestamp int64, err error)
 // MaxTimestamp returns the largest timestamp and the offset of its record;
 // -1, -1 when there is none.
 func (p *Partition) MaxTimestamp() (offset, timestamp int64, err error) {
-	p.filesMu.RLock()
-	defer p.filesMu.RUnlock()
-	high := p.high.Load()
-	var newest *segment
+	high, latest := p.high.Load(), int64(-1)
 	for _, s := range *p.segments.Load() {
-		if s.visible(high) > 0 && (newest == nil || s.maxTime.Load() > newest.maxTime.Load()) {
-			newest = s
+		if s.visible(high) > 0 {
+			latest = max(latest, s.maxTime.Load())
 		}
 	}
-	if newest == nil {
-		return -1, -1, nil
-	}
-	return p.searchTime(newest, newest.visible(high), newest.maxTime.Load())
+	return p.OffsetForTime(latest)
 }
 
 // searchTime looks in a segment, up to limit, for the first record not older
@@ -52,13 +46,7 @@ func (p *Partition) searchTime(s *segment, limit, ms int64) (offset, timestamp i
 		return -1, -1, err
 	}
 	defer f.Close()
-	var pos int64
-	if x, err := openIndex(p.store.fs, s.path+indexSuffix, s.base); err == nil {
-		if e, ok := x.before(func(e indexEntry) bool { return e.maxTime >= ms }); ok {
-			pos = int64(e.pos)
-		}
-		_ = x.close() // read only
-	}
+	pos := s.lookup(p.store.fs, func(e indexEntry) bool { return e.maxTime >= ms }).pos
 	offset, timestamp = -1, -1
 	err = walkOver(f, pos, limit, func(_ int64, b []byte, h *header) error {
 		if h.maxTime < ms {

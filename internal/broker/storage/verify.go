@@ -169,7 +169,7 @@ func unreadableOffsets(from, to int64) string {
 
 // index checks a segment's index and returns the offset it ends with.
 func (v *verifier) index(path string, base, size int64, places map[int64]int64, last bool) (end int64) {
-	x, err := openIndex(v.fs, path+indexSuffix, base)
+	x, err := (&segment{base: base, path: path}).openIndex(v.fs)
 	if err != nil {
 		v.problem(path+indexSuffix, 0, "%v: the next start makes it again", err)
 		return base
