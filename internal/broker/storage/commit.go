@@ -47,6 +47,15 @@ type mark struct {
 	pos     int64
 }
 
+// tail is the place behind the last batch, durable or not. The caller holds
+// p.mu.
+func (p *Partition) tail() mark {
+	if p.active == nil {
+		return mark{offset: p.next}
+	}
+	return mark{offset: p.next, segment: p.active.base, pos: p.active.size.Load()}
+}
+
 // advance moves the high watermark over what has become durable, in order,
 // and tells all who wait. The caller holds p.mu.
 func (p *Partition) advance() {

@@ -170,7 +170,7 @@ func (p *Partition) write(b []byte, h *header, cfg *Config, now time.Time) error
 // commit decides how a batch just written becomes durable. The caller holds
 // p.mu.
 func (p *Partition) commit(b []byte) *Commit {
-	at := mark{offset: p.next, segment: p.active.base, pos: p.active.size.Load()}
+	at := p.tail()
 	if p.store.cfg.Relaxed {
 		p.high.Store(&at)
 		p.watchers.notify()

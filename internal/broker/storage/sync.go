@@ -55,6 +55,21 @@ type snapshot struct {
 	producers producers
 }
 
+// snapshot returns what there is to be made durable. The caller holds p.mu.
+func (p *Partition) snapshot(full bool) snapshot {
+	sn := snapshot{
+		at:       p.tail(),
+		active:   p.active,
+		sealed:   slices.Clip(p.sealed),
+		dirEntry: p.dirEntry,
+		start:    p.start.Load(),
+	}
+	if full {
+		sn.producers = p.producers.clone()
+	}
+	return sn
+}
+
 // flush syncs what has been written. With full, the indexes too, and the
 // recovery point moves. An error has taken the partition offline.
 func (p *Partition) flush(full bool) error {
@@ -66,16 +81,7 @@ func (p *Partition) flush(full bool) error {
 		p.mu.Unlock()
 		return err
 	}
-	sn := snapshot{
-		at:       mark{offset: p.next, segment: p.active.base, pos: p.active.size.Load()},
-		active:   p.active,
-		sealed:   slices.Clip(p.sealed),
-		dirEntry: p.dirEntry,
-		start:    p.start.Load(),
-	}
-	if full {
-		sn.producers = p.producers.clone()
-	}
+	sn := p.snapshot(full)
 	p.mu.Unlock()
 
 	err := p.sync(sn, full)
