@@ -123,10 +123,8 @@ func (p *Partition) rewriteGroup(group []*segment, k keeper) error {
 
 // replace puts one segment, written by fill, in the place of sealed ones.
 func (p *Partition) replace(group []*segment, fill func(*segment) error) error {
-	end := group[len(group)-1].end.Load()
-	s := &segment{base: group[0].base, path: filepath.Join(p.dir, "compaction")}
-	s.end.Store(s.base)
-	s.maxTime.Store(-1)
+	s := newSegment(p.dir, group[0].base)
+	s.path = filepath.Join(p.dir, "compaction")
 	if err := s.open(p.store.fs, os.O_CREATE|os.O_TRUNC); err != nil {
 		return err
 	}
@@ -134,11 +132,11 @@ func (p *Partition) replace(group []*segment, fill func(*segment) error) error {
 	if err == nil {
 		err = fill(s)
 	}
-	s.end.Store(end)
-	if err == nil {
-		err = s.finish()
+	if err != nil {
+		return errors.Join(err, s.close())
 	}
-	if err = errors.Join(err, s.close()); err != nil {
+	s.end.Store(group[len(group)-1].end.Load())
+	if err := s.finish(); err != nil {
 		return err
 	}
 	return p.swap(group, s)
@@ -233,16 +231,15 @@ func finishSwaps(fsys FS, dir string) error {
 		if _, err := fmt.Sscanf(e.Name(), "%020d-%020d"+swapSuffix, &first, &last); err != nil {
 			continue
 		}
-		bases, err := listSegments(fsys, dir)
+		segs, err := listSegments(fsys, dir)
 		if err != nil {
 			return err
 		}
-		for _, base := range bases {
-			if base < first || base > last {
-				continue
-			}
-			if err := removeSegment(fsys, segmentPath(dir, base)); err != nil {
-				return err
+		for _, s := range segs {
+			if first <= s.base && s.base <= last {
+				if err := s.remove(fsys); err != nil {
+					return err
+				}
 			}
 		}
 		if err := fsys.Rename(filepath.Join(dir, e.Name()), segmentPath(dir, first)+logSuffix); err != nil {

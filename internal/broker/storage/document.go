@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -91,23 +90,26 @@ func decodeDocument(b []byte, kind string, version int, v any) error {
 }
 
 func readFile(fsys FS, path string) ([]byte, error) {
-	f, err := fsys.OpenFile(path, os.O_RDONLY, 0)
+	f, size, err := openRead(fsys, path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
 	if size > maxDocument {
 		return nil, fmt.Errorf("%s: %w: %d bytes", path, errDocument, size)
 	}
-	b := make([]byte, size)
-	if n, err := f.ReadAt(b, 0); err != nil && !(errors.Is(err, io.EOF) && n == len(b)) {
-		return nil, err
+	return readUpTo(f, make([]byte, size), 0, size)
+}
+
+// openRead opens a file and says how long it is.
+func openRead(fsys FS, path string) (f File, size int64, err error) {
+	if f, err = fsys.OpenFile(path, os.O_RDONLY, 0); err != nil {
+		return nil, 0, err
 	}
-	return b, nil
+	if size, err = f.Size(); err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, size, nil
 }
 
 func notExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

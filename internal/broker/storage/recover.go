@@ -21,22 +21,25 @@ func (s *Store) recover() error {
 	for _, t := range s.Topics() {
 		points := doc.Partitions[fmt.Sprintf("%x", t.ID)]
 		for _, p := range t.Partitions() {
-			var pt *point
-			if v, ok := points[p.index]; ok {
-				pt = &v
-			}
-			if err := p.load(pt); err != nil {
+			if err := p.load(points[p.index]); err != nil {
 				return fmt.Errorf("recovering %s: %w", p.dir, err)
 			}
 		}
 	}
-	last, err := s.replayJournals(doc.Journal)
+	last, err := s.replay(doc.Journal, func(e journaled) error {
+		t := s.byID[e.topic]
+		if t == nil || t.Partition(e.partition) == nil {
+			return nil // deleted
+		}
+		return t.Partition(e.partition).replay(e)
+	})
 	if err != nil {
 		return err
 	}
 	for _, t := range s.Topics() {
 		for _, p := range t.Partitions() {
-			p.settleRecovered()
+			readable := p.tail()
+			p.high.Store(&readable)
 		}
 	}
 	s.journal.nextGen = max(last, doc.Journal) + 1
@@ -47,9 +50,9 @@ func (s *Store) recover() error {
 	return s.checkpoint()
 }
 
-// replayJournals gives what the journal holds back to the segments, and
-// returns the newest generation.
-func (s *Store) replayJournals(floor uint64) (last uint64, err error) {
+// replay calls fn for what the journals from a generation on hold, in order,
+// and returns the newest generation.
+func (s *Store) replay(floor uint64, fn func(journaled) error) (last uint64, err error) {
 	journals, err := readJournals(s.fs, s.journal.dir)
 	defer func() {
 		for _, j := range journals {
@@ -64,30 +67,16 @@ func (s *Store) replayJournals(floor uint64) (last uint64, err error) {
 		if j.gen < floor {
 			continue
 		}
-		if err := j.each(maxMessage, s.replay); err != nil {
+		if err := j.each(maxMessage, fn); err != nil {
 			return 0, fmt.Errorf("replaying journal %d: %w", j.gen, err)
 		}
 	}
 	return last, nil
 }
 
-func (s *Store) replay(e journaled) error {
-	t := s.byID[e.topic]
-	if t == nil {
-		return nil // deleted
-	}
-	p := t.Partition(e.partition)
-	if p == nil {
-		return nil
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.replay(e)
-}
-
 // replay appends a batch from the journal if it is the partition's next. One
 // before is there already; one behind a gap was never acknowledged, since
-// what came before it is not here. The caller holds p.mu.
+// what came before it is not here. The caller has the partition to itself.
 func (p *Partition) replay(e journaled) error {
 	h, ok := parseHeader(e.batch)
 	if !ok || h.size != len(e.batch) || h.base != p.next || e.incarnation != p.point.Incarnation || !crcOK(e.batch, &h) {
@@ -96,84 +85,57 @@ func (p *Partition) replay(e journaled) error {
 	return p.write(e.batch, &h, p.topic.Config(), p.store.now())
 }
 
-// settleRecovered makes all that recovery found readable.
-func (p *Partition) settleRecovered() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	m := mark{offset: p.next}
-	if p.active != nil {
-		m.segment, m.pos = p.active.base, p.active.size.Load()
-	}
-	p.high.Store(&m)
-}
-
 // load reads the partition's folder. Segments before the point are taken as
 // they are, the rest is read and cut where it is torn.
-func (p *Partition) load(pt *point) error {
+func (p *Partition) load(pt point) error {
 	if err := finishSwaps(p.store.fs, p.dir); err != nil {
 		return err
 	}
-	bases, err := listSegments(p.store.fs, p.dir)
+	segs, err := listSegments(p.store.fs, p.dir)
 	if err != nil {
 		return err
 	}
-	if pt != nil {
-		p.point = *pt
-		p.producers = pt.Producers.clone()
-	}
-	p.next = p.point.Next
-	var segs []*segment
-	for i, base := range bases {
-		s := &segment{base: base, path: segmentPath(p.dir, base)}
-		last := i == len(bases)-1
-		known := base < p.point.Segment || p.store.scanAll && !last
-		if !known && !p.store.scanAll && len(segs) > 0 && base > p.point.Segment && base != p.next {
+	p.point, p.producers, p.next = pt, pt.Producers.clone(), pt.Next
+	for i, s := range segs {
+		following := segs[i+1:]
+		switch {
+		case s.base < pt.Segment || p.store.scanAll && len(following) > 0:
+			err = p.loadKnown(s, following)
+		case i > 0 && !p.store.scanAll && s.base > pt.Segment && s.base != p.next:
 			// What is before it is torn, so it was never acknowledged.
-			if err := p.setAside(bases[i:]); err != nil {
+			if err := p.setAside(segs[i:]); err != nil {
 				return err
 			}
-			break
-		}
-		if known {
-			err = p.loadKnown(s, bases[i+1:])
-		} else {
-			err = p.scan(s, last)
+			return p.loaded(segs[:i])
+		default:
+			err = p.scan(s)
 		}
 		if err != nil {
 			return err
 		}
-		segs = append(segs, s)
 	}
 	return p.loaded(segs)
 }
 
 // loadKnown takes in a segment that is known to be whole. Where it ends is in
 // its index, and must agree with where the following begin.
-func (p *Partition) loadKnown(s *segment, following []int64) error {
+func (p *Partition) loadKnown(s *segment, following []*segment) error {
+	compacted := p.topic.Config().Compact
 	if s.loadSealed(p.store.fs) && (len(following) == 0 ||
-		s.end.Load() == following[0] || s.end.Load() < following[0] && p.topic.Config().Compact) {
+		s.end.Load() == following[0].base || s.end.Load() < following[0].base && compacted) {
 		return nil
 	}
 	p.store.log.Warn("index is made again", "segment", s.path)
 	if err := s.open(p.store.fs, 0); err != nil {
 		return err
 	}
-	size, err := s.file.Size()
-	if err == nil {
-		err = s.reindex(size)
+	if err := s.reindex(s.size.Load()); err != nil {
+		return errors.Join(err, s.close())
 	}
-	if err == nil {
-		if len(following) > 0 && !p.topic.Config().Compact {
-			s.end.Store(following[0])
-		}
-		err = s.finish()
+	if len(following) > 0 && !compacted {
+		s.end.Store(following[0].base)
 	}
-	return errors.Join(err, s.close())
-}
-
-// finish seals a segment and makes it durable.
-func (s *segment) finish() error {
-	return errors.Join(s.seal(), s.file.Sync(), s.index.file.Sync())
+	return s.finish()
 }
 
 // loaded takes the segments into service; the last is written on.
@@ -189,6 +151,13 @@ func (p *Partition) loaded(segs []*segment) error {
 	}
 	p.segments.Store(&segs)
 	p.start.Store(max(p.point.Start, segs[0].base))
+	for _, s := range segs[:len(segs)-1] {
+		if s.file != nil { // it was scanned
+			if err := s.finish(); err != nil {
+				return err
+			}
+		}
+	}
 	p.active = segs[len(segs)-1]
 	if p.active.file == nil {
 		if err := p.active.open(p.store.fs, 0); err != nil {
@@ -204,17 +173,12 @@ func (p *Partition) loaded(segs []*segment) error {
 
 // scan takes in a segment that recovery has to read: up to the recovery point
 // it is known to be whole, behind that it is cut at the first batch that is
-// not.
-func (p *Partition) scan(s *segment, last bool) error {
+// not. It stays open: it may be the last one, if what follows is set aside.
+func (p *Partition) scan(s *segment) error {
+	size := s.size.Load()
 	if err := s.open(p.store.fs, 0); err != nil {
 		return err
 	}
-	size, err := s.file.Size()
-	if err != nil {
-		return err
-	}
-	s.end.Store(s.base)
-	s.maxTime.Store(-1)
 	if s.base == p.point.Segment && p.point.Pos > 0 {
 		if size < p.point.Pos {
 			p.store.log.Error("segment is shorter than its checkpoint", "segment", s.path, "size", size, "want", p.point.Pos)
@@ -222,7 +186,7 @@ func (p *Partition) scan(s *segment, last bool) error {
 		if err := s.resume(p.point, min(size, p.point.Pos)); err != nil {
 			return err
 		}
-	} else if err := s.index.reset(s.base); err != nil {
+	} else if err := s.reindex(0); err != nil {
 		return err
 	}
 	stop, err := walk(s.file, s.size.Load(), size, func(pos int64, _ []byte, h *header) error {
@@ -237,15 +201,9 @@ func (p *Partition) scan(s *segment, last bool) error {
 	}
 	p.next = max(p.next, s.end.Load())
 	if stop < size {
-		if err := p.cut(s, stop, size); err != nil {
-			return err
-		}
+		return p.cut(s, stop, size)
 	}
-	if last {
-		return nil
-	}
-	// It may still become the last one, if what follows is set aside.
-	return s.finish()
+	return nil
 }
 
 // resume sets the segment to the recovery point: what comes before it is
@@ -301,13 +259,9 @@ func (p *Partition) cut(s *segment, pos, size int64) error {
 		return err
 	}
 	if next < size {
-		name := fmt.Sprintf("%s-%d%s", s.path, pos, cutSuffix)
+		name, err := s.keepAside(p.store.fs, pos, size)
 		p.store.log.Error("batches behind a torn one are set aside", "file", name)
-		tail, err := readUpTo(s.file, make([]byte, size-pos), pos, size)
 		if err != nil {
-			return err
-		}
-		if err := writeAside(p.store.fs, name, tail); err != nil {
 			return err
 		}
 	}
@@ -315,25 +269,18 @@ func (p *Partition) cut(s *segment, pos, size int64) error {
 }
 
 // setAside takes segments out of the log that follow a torn one.
-func (p *Partition) setAside(bases []int64) error {
-	for _, base := range bases {
-		path := segmentPath(p.dir, base)
-		size, err := fileSize(p.store.fs, path+logSuffix)
-		if err != nil {
-			return err
+func (p *Partition) setAside(segs []*segment) error {
+	fsys := p.store.fs
+	for _, s := range segs {
+		if s.size.Load() > 0 {
+			p.store.log.Error("segment behind a torn one is set aside", "segment", s.path)
+			if err := fsys.Rename(s.path+logSuffix, s.path+cutSuffix); err != nil {
+				return err
+			}
 		}
-		if size == 0 {
-			err = p.store.fs.Remove(path + logSuffix)
-		} else {
-			p.store.log.Error("segment behind a torn one is set aside", "segment", path)
-			err = p.store.fs.Rename(path+logSuffix, path+cutSuffix)
-		}
-		if err == nil {
-			err = p.store.fs.Remove(path + indexSuffix)
-		}
-		if err != nil && !notExist(err) {
+		if err := s.remove(fsys); err != nil {
 			return err
 		}
 	}
-	return p.store.fs.SyncDir(p.dir)
+	return fsys.SyncDir(p.dir)
 }

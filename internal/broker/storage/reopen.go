@@ -1,10 +1,6 @@
 package storage
 
-import (
-	"errors"
-	"fmt"
-	"os"
-)
+import "fmt"
 
 // reopenOffline tries to bring back the partitions whose disk failed.
 func (s *Store) reopenOffline() {
@@ -61,23 +57,26 @@ func (p *Partition) reopen() error {
 
 // reload is called with every lock of the partition held.
 func (p *Partition) reload() error {
-	high := p.high.Load().offset
+	high, start := p.high.Load().offset, p.start.Load()
 	if err := p.closeFiles(); err != nil {
 		p.store.log.Warn("closing segments of an offline partition", "dir", p.dir, "error", err)
 	}
 	p.active, p.sealed, p.pending = nil, nil, nil
-	start := p.start.Load()
 	p.cursors.clear()
 	if err := p.copyBehindPoint(high); err != nil {
 		return err
 	}
-	pt := p.point
-	pt.Producers = p.point.Producers.clone()
-	if err := p.load(&pt); err != nil {
+	if err := p.load(p.point); err != nil {
 		return err
 	}
-	if p.next < high {
-		if err := p.replayOwn(); err != nil {
+	if p.next < high { // the journal has what the segments have lost
+		_, err := p.store.replay(p.store.journalFloor.Load(), func(e journaled) error {
+			if e.topic != p.topic.ID || e.partition != p.index {
+				return nil
+			}
+			return p.replay(e)
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -85,108 +84,57 @@ func (p *Partition) reload() error {
 		return fmt.Errorf("%w: offset %d of %d", ErrCorrupt, p.next, high)
 	}
 	p.start.Store(max(start, p.start.Load()))
-	if p.active == nil {
-		p.point.Incarnation++
-		return nil
-	}
-	for _, s := range p.sealed {
-		if err := s.finish(); err != nil {
+	if p.active != nil {
+		sn := p.snapshot(true)
+		sn.dirEntry = true
+		if err := p.sync(sn, true); err != nil {
 			return err
 		}
-		if err := s.close(); err != nil {
-			return err
-		}
+		p.accept(sn, true)
+		p.high.Store(&sn.at)
 	}
-	p.sealed = nil
-	for _, f := range []File{p.active.file, p.active.index.file} {
-		if err := f.Sync(); err != nil {
-			return err
-		}
-	}
-	if err := p.store.fs.SyncDir(p.dir); err != nil {
-		return err
-	}
-	p.high.Store(&mark{offset: p.next, segment: p.active.base, pos: p.active.size.Load()})
-	p.point = point{
-		Next: p.next, Start: p.start.Load(), Segment: p.active.base, Pos: p.active.size.Load(),
-		Incarnation: p.point.Incarnation + 1, Producers: p.producers.clone(),
-	}
+	p.point.Incarnation++
 	return nil
 }
 
 // copyBehindPoint writes the segments from the recovery point on anew, up to
-// the offset.
+// the offset: known bytes as they are, and behind them every whole batch.
 func (p *Partition) copyBehindPoint(high int64) error {
-	bases, err := listSegments(p.store.fs, p.dir)
+	fsys := p.store.fs
+	segs, err := listSegments(fsys, p.dir)
 	if err != nil {
 		return err
 	}
-	for _, base := range bases {
-		if base < p.point.Segment {
+	for _, s := range segs {
+		known := int64(0)
+		switch {
+		case s.base < p.point.Segment:
 			continue
-		}
-		path := segmentPath(p.dir, base)
-		if base >= high && base > p.point.Segment {
-			if err := removeSegment(p.store.fs, path); err != nil {
+		case s.base == p.point.Segment:
+			known = p.point.Pos
+		case s.base >= high:
+			if err := s.remove(fsys); err != nil {
 				return err
 			}
 			continue
 		}
-		known := int64(0)
-		if base == p.point.Segment {
-			known = p.point.Pos
+		b, err := s.bytes(fsys, 0, s.size.Load())
+		if err != nil {
+			return err
 		}
-		if err := p.copySegment(path, known, high); err != nil {
+		known = min(known, int64(len(b)))
+		n, _, err := eachBatchIn(b[known:], known, func(_ int64, _ []byte, h *header) error {
+			if h.base >= high {
+				return errMisplaced
+			}
+			return nil
+		})
+		if err == nil {
+			err = writeAside(fsys, s.path+logSuffix, b[:int(known)+n])
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// copySegment copies known bytes as they are, and behind them every whole
-// batch before the offset.
-func (p *Partition) copySegment(path string, known, high int64) error {
-	fsys := p.store.fs
-	in, err := fsys.OpenFile(path+logSuffix, os.O_RDONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	size, err := in.Size()
-	if err != nil {
-		return err
-	}
-	b, err := readUpTo(in, make([]byte, size), 0, size)
-	if err != nil {
-		return err
-	}
-	end := int(min(known, int64(len(b))))
-	n, _, err := eachBatchIn(b[end:], known, func(_ int64, _ []byte, h *header) error {
-		if h.base >= high {
-			return errEnough
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, errEnough) {
-		return err
-	}
-	return writeAside(fsys, path+logSuffix, b[:end+n])
-}
-
-// replayOwn looks in the journal for what the segments have lost. The caller
-// holds p.mu.
-func (p *Partition) replayOwn() error {
-	journals, err := readJournals(p.store.fs, p.store.journal.dir)
-	for _, j := range journals {
-		if err == nil && j.gen >= p.store.journalFloor.Load() {
-			err = j.each(maxMessage, func(e journaled) error {
-				if e.topic != p.topic.ID || e.partition != p.index {
-					return nil
-				}
-				return p.replay(e)
-			})
-		}
-		_ = j.f.Close() // read only
-	}
-	return err
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 )
 
 // Lost is a run of records that cannot be read.
@@ -46,7 +45,7 @@ func repair(ctx context.Context, fsys FS, dir string) (lost []Lost, err error) {
 func (p *Partition) repair(ctx context.Context, lost []Lost) ([]Lost, error) {
 	for _, s := range *p.segments.Load() {
 		damaged := false
-		err := p.survey(ctx, s, func([]byte, *header) error { return nil }, func(hole) error { damaged = true; return nil })
+		err := p.survey(ctx, s, func(int64, []byte, *header) error { return nil }, func(hole) error { damaged = true; return nil })
 		if err != nil {
 			return lost, err
 		}
@@ -57,13 +56,13 @@ func (p *Partition) repair(ctx context.Context, lost []Lost) ([]Lost, error) {
 			return lost, err
 		}
 		err = p.replace([]*segment{s}, func(out *segment) error {
-			return p.survey(ctx, s, out.write, func(h hole) error {
-				l := Lost{Topic: p.topic.Name, Partition: p.index, From: h.from, To: h.to}
-				var err error
-				if l.File, err = p.keepAside(s, h); err != nil {
+			keep := func(_ int64, b []byte, h *header) error { return out.write(b, h) }
+			return p.survey(ctx, s, keep, func(h hole) error {
+				file, err := s.keepAside(p.store.fs, h.pos, h.end)
+				if err != nil {
 					return err
 				}
-				lost = append(lost, l)
+				lost = append(lost, Lost{Topic: p.topic.Name, Partition: p.index, From: h.from, To: h.to, File: file})
 				return out.fillHole(h)
 			})
 		})
@@ -87,34 +86,6 @@ func (p *Partition) sealActive(s *segment) error {
 		return err
 	}
 	return p.store.checkpoint()
-}
-
-// survey looks at the segment.
-func (p *Partition) survey(ctx context.Context, s *segment, keep func([]byte, *header) error, missing func(hole) error) error {
-	f, err := p.store.fs.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return survey{
-		size: s.size.Load(), base: s.base, end: s.end.Load(), gaps: p.topic.Config().Compact,
-		keep: func(_ int64, b []byte, h *header) error { return keep(b, h) }, missing: missing,
-	}.run(ctx, f)
-}
-
-// keepAside copies the bytes of a hole to a file of their own.
-func (p *Partition) keepAside(s *segment, h hole) (string, error) {
-	f, err := p.store.fs.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	b, err := readUpTo(f, make([]byte, h.end-h.pos), h.pos, h.end)
-	if err != nil {
-		return "", err
-	}
-	name := fmt.Sprintf("%s-%d%s", s.path, h.pos, cutSuffix)
-	return name, writeAside(p.store.fs, name, b)
 }
 
 // fillHole writes empty batches over the offsets that are missing.

@@ -102,7 +102,7 @@ func (p *Partition) remove(n int, why string) int64 {
 	var freed int64
 	for _, s := range gone {
 		freed += s.size.Load()
-		if err := removeSegment(p.store.fs, s.path); err != nil {
+		if err := s.remove(p.store.fs); err != nil {
 			p.store.log.Warn("removing segment", "segment", s.path, "error", err)
 		}
 	}
@@ -110,17 +110,6 @@ func (p *Partition) remove(n int, why string) int64 {
 		f(p.topic.Name, freed, why)
 	}
 	return freed
-}
-
-// removeSegment removes the log first: an index alone is nothing.
-func removeSegment(fsys FS, path string) error {
-	if err := fsys.Remove(path + logSuffix); err != nil && !notExist(err) {
-		return err
-	}
-	if err := fsys.Remove(path + indexSuffix); err != nil && !notExist(err) {
-		return err
-	}
-	return nil
 }
 
 // DeleteBefore removes the records before the offset; -1 is the high

@@ -34,6 +34,13 @@ type segment struct {
 	index   indexWriter
 }
 
+func newSegment(dir string, base int64) *segment {
+	s := &segment{base: base, path: segmentPath(dir, base)}
+	s.end.Store(base)
+	s.maxTime.Store(-1)
+	return s
+}
+
 func segmentPath(dir string, base int64) string {
 	return filepath.Join(dir, fmt.Sprintf("%020d", base))
 }
@@ -41,9 +48,7 @@ func segmentPath(dir string, base int64) string {
 // createSegment makes the two files of an empty segment. Its directory entry
 // is not durable yet.
 func createSegment(fsys FS, dir string, base int64) (*segment, error) {
-	s := &segment{base: base, path: segmentPath(dir, base)}
-	s.end.Store(base)
-	s.maxTime.Store(-1)
+	s := newSegment(dir, base)
 	if err := s.open(fsys, os.O_CREATE|os.O_TRUNC); err != nil {
 		return nil, err
 	}
@@ -111,39 +116,26 @@ func (s *segment) seal() error {
 	return s.index.append(s.end.Load()-s.base, s.size.Load(), s.maxTime.Load())
 }
 
-// loadSealed takes end, size and time of a sealed segment from its index's
-// closing entry, if that agrees with the file.
+// loadSealed takes end and time of a sealed segment from its index's closing
+// entry, if that agrees with the file.
 func (s *segment) loadSealed(fsys FS) bool {
-	size, err := fileSize(fsys, s.path+logSuffix)
-	if err != nil {
-		return false
-	}
 	x, err := s.openIndex(fsys)
 	if err != nil {
 		return false
 	}
 	defer x.close() //nolint:errcheck // it was read, not written
 	last, err := x.entry(x.count - 1)
-	if err != nil || int64(last.pos) != size {
+	if err != nil || int64(last.pos) != s.size.Load() {
 		return false
 	}
-	s.size.Store(size)
 	s.end.Store(s.base + int64(last.rel))
 	s.maxTime.Store(last.maxTime)
 	return true
 }
 
-func fileSize(fsys FS, path string) (int64, error) {
-	f, err := fsys.OpenFile(path, os.O_RDONLY, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	return f.Size()
-}
-
-// listSegments returns the base offsets of a partition's segments in order.
-func listSegments(fsys FS, dir string) ([]int64, error) {
+// listSegments returns a partition's segments in order, as far as their names
+// and sizes tell: where they end, they do not.
+func listSegments(fsys FS, dir string) ([]*segment, error) {
 	entries, err := fsys.ReadDir(dir)
 	if notExist(err) {
 		return nil, nil
@@ -151,18 +143,27 @@ func listSegments(fsys FS, dir string) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	var bases []int64
+	var segs []*segment
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), logSuffix)
 		if !ok || len(name) != 20 {
 			continue
 		}
-		if base, err := strconv.ParseInt(name, 10, 64); err == nil && base >= 0 {
-			bases = append(bases, base)
+		base, err := strconv.ParseInt(name, 10, 64)
+		if err != nil || base < 0 {
+			continue
 		}
+		s := newSegment(dir, base)
+		f, size, err := openRead(fsys, s.path+logSuffix)
+		if err != nil {
+			return nil, err
+		}
+		_ = f.Close() // only its size was asked for
+		s.size.Store(size)
+		segs = append(segs, s)
 	}
-	slices.Sort(bases)
-	return bases, nil
+	slices.SortFunc(segs, func(a, b *segment) int { return cmp.Compare(a.base, b.base) })
+	return segs, nil
 }
 
 // findSegment returns the index of the last segment that starts at or before
@@ -173,4 +174,39 @@ func findSegment(segs []*segment, offset int64) int {
 		return i
 	}
 	return i - 1
+}
+
+// bytes reads a part of the segment's log.
+func (s *segment) bytes(fsys FS, from, to int64) ([]byte, error) {
+	f, err := fsys.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readUpTo(f, make([]byte, to-from), from, to)
+}
+
+// keepAside copies a part of the segment's log to a file of its own.
+func (s *segment) keepAside(fsys FS, from, to int64) (name string, err error) {
+	name = fmt.Sprintf("%s-%d%s", s.path, from, cutSuffix)
+	b, err := s.bytes(fsys, from, to)
+	if err != nil {
+		return name, err
+	}
+	return name, writeAside(fsys, name, b)
+}
+
+// remove removes the log first: an index alone is nothing.
+func (s *segment) remove(fsys FS) error {
+	for _, suffix := range []string{logSuffix, indexSuffix} {
+		if err := fsys.Remove(s.path + suffix); err != nil && !notExist(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish seals a segment, makes it durable and closes its files.
+func (s *segment) finish() error {
+	return errors.Join(s.seal(), s.file.Sync(), s.index.file.Sync(), s.close())
 }

@@ -2,7 +2,7 @@ package storage
 
 import (
 	"context"
-	"io"
+	"os"
 )
 
 // hole is a part of a segment's file without a batch, and the offsets that are
@@ -13,17 +13,14 @@ type hole struct {
 }
 
 // survey tells apart what of a segment's file is good and what is not: whole
-// batches that match their CRC, unpack, and follow one another.
-type survey struct {
-	size      int64
-	base, end int64 // offsets
-	gaps      bool  // offsets may have gaps: the topic is compacted
-
-	keep    batchFunc        // every good batch
-	missing func(hole) error // everything between, in order
-}
-
-func (s survey) run(ctx context.Context, f io.ReaderAt) error {
+// batches that match their CRC, unpack, and follow one another. keep is told
+// of every good batch, missing of everything between, in order.
+func (p *Partition) survey(ctx context.Context, s *segment, keep batchFunc, missing func(hole) error) error {
+	f, err := p.store.fs.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
 	next := s.base
 	bad := hole{pos: -1} // until the next good batch tells how far it goes
 	tell := func(to int64) error {
@@ -33,14 +30,14 @@ func (s survey) run(ctx context.Context, f io.ReaderAt) error {
 		h := bad
 		h.from, h.to = next, to
 		bad.pos = -1
-		return s.missing(h)
+		return missing(h)
 	}
-	err := walkOver(f, 0, s.size, func(pos int64, b []byte, h *header) error {
+	err = walkOver(f, 0, s.size.Load(), func(pos int64, b []byte, h *header) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		follows := h.base == next || h.base > next && (bad.pos >= 0 || s.gaps)
-		if !follows || h.end() > s.end {
+		follows := h.base == next || h.base > next && (bad.pos >= 0 || p.topic.Config().Compact)
+		if !follows || h.end() > s.end.Load() {
 			return errMisplaced
 		}
 		if err := eachRecord(b, h, func(*Record) bool { return true }); err != nil {
@@ -50,7 +47,7 @@ func (s survey) run(ctx context.Context, f io.ReaderAt) error {
 			return err
 		}
 		next = h.end()
-		return s.keep(pos, b, h)
+		return keep(pos, b, h)
 	}, func(from, to int64) {
 		if bad.pos < 0 {
 			bad.pos = from
@@ -60,5 +57,5 @@ func (s survey) run(ctx context.Context, f io.ReaderAt) error {
 	if err != nil {
 		return err
 	}
-	return tell(s.end)
+	return tell(s.end.Load())
 }

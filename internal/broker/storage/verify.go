@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"os"
 	"path/filepath"
 )
 
@@ -82,24 +81,20 @@ func (v *verifier) problem(file string, pos int64, format string, a ...any) {
 
 func (v *verifier) partition(p *Partition, pt point) error {
 	v.Partitions++
-	bases, err := listSegments(v.fs, p.dir)
+	segs, err := listSegments(v.fs, p.dir)
 	if err != nil {
 		return err
 	}
 	next := int64(-1)
-	for i, base := range bases {
-		if err := v.ctx.Err(); err != nil {
-			return err
+	for i, s := range segs {
+		if next >= 0 && s.base != next && !p.topic.Config().Compact {
+			v.problem(s.path+logSuffix, 0, "begins at offset %d, the one before ends at %d", s.base, next)
 		}
-		path := segmentPath(p.dir, base)
-		if next >= 0 && base != next && !p.topic.Config().Compact {
-			v.problem(path+logSuffix, 0, "begins at offset %d, the one before ends at %d", base, next)
-		}
-		if next, err = v.segment(p, path, base, pt, i == len(bases)-1); err != nil {
+		if next, err = v.segment(p, s, pt, i == len(segs)-1); err != nil {
 			return err
 		}
 	}
-	if next < pt.Next && len(bases) > 0 {
+	if next < pt.Next && len(segs) > 0 {
 		v.problem(p.dir, 0, "ends at offset %d, %d was durable", next, pt.Next)
 	}
 	return nil
@@ -107,52 +102,40 @@ func (v *verifier) partition(p *Partition, pt point) error {
 
 // segment checks one segment and returns the offset behind it. A torn end
 // behind the recovery point is what a crash leaves.
-func (v *verifier) segment(p *Partition, path string, base int64, pt point, last bool) (next int64, err error) {
-	f, err := v.fs.OpenFile(path+logSuffix, os.O_RDONLY, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return 0, err
-	}
+func (v *verifier) segment(p *Partition, s *segment, pt point, last bool) (next int64, err error) {
 	v.Segments++
-	v.Bytes += size
-	places := map[int64]int64{size: -1} // where batches start, and their offsets
-	next = base
-	var tail *hole // without a good batch behind it: its end is in the index
-	err = survey{
-		size: size, base: base, end: math.MaxInt64, gaps: p.topic.Config().Compact,
-		keep: func(pos int64, _ []byte, h *header) error {
-			places[pos] = h.base
-			next = h.end()
-			v.Batches++
-			v.Records += int64(h.count)
-			return v.ctx.Err()
-		},
-		missing: func(h hole) error {
-			if h.to == math.MaxInt64 {
-				tail = &h
-				return nil
-			}
-			v.problem(path+logSuffix, h.pos, "%s, up to byte %d", unreadableOffsets(h.from, h.to), h.end)
+	v.Bytes += s.size.Load()
+	places := map[int64]int64{s.size.Load(): -1} // where batches start, and their offsets
+	next = s.base
+	s.end.Store(math.MaxInt64) // it is in the index
+	var tail *hole             // without a good batch behind it
+	err = p.survey(v.ctx, s, func(pos int64, _ []byte, h *header) error {
+		places[pos] = h.base
+		next = h.end()
+		v.Batches++
+		v.Records += int64(h.count)
+		return nil
+	}, func(h hole) error {
+		if h.to == math.MaxInt64 {
+			tail = &h
 			return nil
-		},
-	}.run(v.ctx, f)
+		}
+		v.problem(s.path+logSuffix, h.pos, "%s, up to byte %d", unreadableOffsets(h.from, h.to), h.end)
+		return nil
+	})
 	if err != nil {
 		return 0, err
 	}
-	end := max(next, v.index(path, base, size, places, last))
+	end := max(next, v.index(s, places, last))
 	if tail != nil {
 		if last {
 			end = max(end, pt.Next)
 		}
-		torn := last && (base > pt.Segment || base == pt.Segment && tail.pos >= pt.Pos)
-		v.problem(path+logSuffix, tail.pos, "%s, up to the end%s", unreadableOffsets(tail.from, end),
+		torn := last && (s.base > pt.Segment || s.base == pt.Segment && tail.pos >= pt.Pos)
+		v.problem(s.path+logSuffix, tail.pos, "%s, up to the end%s", unreadableOffsets(tail.from, end),
 			map[bool]string{true: " (the next start cuts a torn end)"}[torn])
 	}
-	return end, nil
+	return end, v.ctx.Err()
 }
 
 // unreadableOffsets names a half-open run of offsets.
@@ -168,28 +151,29 @@ func unreadableOffsets(from, to int64) string {
 }
 
 // index checks a segment's index and returns the offset it ends with.
-func (v *verifier) index(path string, base, size int64, places map[int64]int64, last bool) (end int64) {
-	x, err := (&segment{base: base, path: path}).openIndex(v.fs)
+func (v *verifier) index(s *segment, places map[int64]int64, last bool) (end int64) {
+	path := s.path + indexSuffix
+	x, err := s.openIndex(v.fs)
 	if err != nil {
-		v.problem(path+indexSuffix, 0, "%v: the next start makes it again", err)
-		return base
+		v.problem(path, 0, "%v: the next start makes it again", err)
+		return s.base
 	}
 	defer x.close() //nolint:errcheck // it was read, not written
-	end = base
+	end = s.base
 	for i := range x.count {
 		e, err := x.entry(i)
 		at := indexHeader + i*indexEntrySize
 		if err != nil {
-			v.problem(path+indexSuffix, at, "%v", err)
+			v.problem(path, at, "%v", err)
 			break
 		}
-		end = base + int64(e.rel)
+		end = s.base + int64(e.rel)
 		offset, ok := places[int64(e.pos)]
 		if !ok || offset >= 0 && offset != end {
-			v.problem(path+indexSuffix, at, "entry says offset %d is at %d", end, e.pos)
+			v.problem(path, at, "entry says offset %d is at %d", end, e.pos)
 		}
-		if i == x.count-1 && !last && int64(e.pos) != size {
-			v.problem(path+indexSuffix, at, "has no closing entry: the next start makes it again")
+		if i == x.count-1 && !last && int64(e.pos) != s.size.Load() {
+			v.problem(path, at, "has no closing entry: the next start makes it again")
 		}
 	}
 	return end
@@ -213,21 +197,15 @@ func Dump(ctx context.Context, dir, topic string, partition int32, offset int64,
 			return ErrUnknownTopic
 		}
 		p := t.Partition(partition)
-		bases, err := listSegments(s.fs, p.dir)
+		segs, err := listSegments(s.fs, p.dir)
 		if err != nil {
 			return err
 		}
-		for i, base := range bases {
-			if i+1 < len(bases) && bases[i+1] <= offset {
+		for i, sg := range segs {
+			if i+1 < len(segs) && segs[i+1].base <= offset {
 				continue
 			}
-			sg := &segment{base: base, path: segmentPath(p.dir, base)}
-			size, err := fileSize(s.fs, sg.path+logSuffix)
-			if err != nil {
-				return err
-			}
-			sg.size.Store(size)
-			err = p.eachBatch(sg, func(pos int64, b []byte, h *header) error {
+			err := p.eachBatch(sg, func(pos int64, b []byte, h *header) error {
 				if err := ctx.Err(); err != nil || h.end() <= offset {
 					return err
 				}
