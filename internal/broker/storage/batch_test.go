@@ -143,7 +143,7 @@ func FuzzDocument(f *testing.F) {
 	f.Add([]byte("decoder topic 1 00000000\n{}"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var d topicDocument
-		_ = decodeDocument(b, topicKind, topicVersion, &d)
+		_ = decodeDocument(b, "topic", &d)
 	})
 }
 

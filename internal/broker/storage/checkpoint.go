@@ -15,12 +15,6 @@ type checkpointDocument struct {
 	Partitions map[string]map[int32]point `json:"partitions"` // by topic id
 }
 
-const (
-	checkpointFile    = "checkpoint.json"
-	checkpointKind    = "checkpoint"
-	checkpointVersion = 1
-)
-
 func (s *Store) checkpointIfDirty() (done bool) {
 	if !s.dirty.Swap(false) {
 		return false
@@ -119,14 +113,14 @@ func (s *Store) writeCheckpoint() error {
 			doc.Partitions[fmt.Sprintf("%x", t.ID)] = points
 		}
 	}
-	return writeDocument(s.fs, s.checkpointPath(), checkpointKind, checkpointVersion, doc)
+	return writeDocument(s.fs, s.checkpointPath(), doc)
 }
 
 // readCheckpoint returns the last checkpoint. One that cannot be read costs a
 // scan of everything, but nothing else: the segments hold what it says.
 func (s *Store) readCheckpoint() (checkpointDocument, error) {
 	var doc checkpointDocument
-	err := readDocument(s.fs, s.checkpointPath(), checkpointKind, checkpointVersion, &doc)
+	err := readDocument(s.fs, s.checkpointPath(), &doc)
 	if errors.Is(err, errDocument) {
 		s.log.Error("checkpoint is unreadable, the whole log is scanned", "error", err)
 		s.scanAll = true
@@ -139,4 +133,4 @@ func (s *Store) readCheckpoint() (checkpointDocument, error) {
 	return doc, err
 }
 
-func (s *Store) checkpointPath() string { return filepath.Join(s.cfg.Dir, checkpointFile) }
+func (s *Store) checkpointPath() string { return filepath.Join(s.cfg.Dir, "checkpoint.json") }

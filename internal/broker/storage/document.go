@@ -9,22 +9,28 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Documents are the small files that are replaced as a whole: a line that
 // names kind, version and CRC, then JSON. They are written aside, synced and
-// renamed, so that a crash leaves the old one or the new one.
-
-const maxDocument = 256 << 20
+// renamed, so that a crash leaves the old one or the new one. The kind is the
+// file's name without .json.
+const (
+	documentVersion = 1 // of every kind
+	maxDocument     = 256 << 20
+)
 
 var errDocument = errors.New("document does not match its checksum")
 
-func writeDocument(fsys FS, path, kind string, version int, v any) error { //nolint:unparam // each kind has its own version; all are at their first
+func kindOf(path string) string { return strings.TrimSuffix(filepath.Base(path), ".json") }
+
+func writeDocument(fsys FS, path string, v any) error {
 	body, err := json.MarshalIndent(v, "", " ")
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", path, err)
 	}
-	head := fmt.Sprintf("decoder %s %d %08x\n", kind, version, crc32.Checksum(body, castagnoli))
+	head := fmt.Sprintf("decoder %s %d %08x\n", kindOf(path), documentVersion, crc32.Checksum(body, castagnoli))
 	if err := writeAside(fsys, path, append([]byte(head), body...)); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
@@ -55,18 +61,18 @@ func writeAside(fsys FS, path string, b []byte) error {
 
 // readDocument fills v. The error is fs.ErrNotExist when there is none,
 // ErrFormat when it is newer than this program.
-func readDocument(fsys FS, path, kind string, version int, v any) error {
+func readDocument(fsys FS, path string, v any) error {
 	b, err := readFile(fsys, path)
 	if err != nil {
 		return err
 	}
-	if err := decodeDocument(b, kind, version, v); err != nil {
+	if err := decodeDocument(b, kindOf(path), v); err != nil {
 		return fmt.Errorf("reading %s: %w", path, err)
 	}
 	return nil
 }
 
-func decodeDocument(b []byte, kind string, version int, v any) error {
+func decodeDocument(b []byte, kind string, v any) error {
 	head, body, ok := bytes.Cut(b, []byte("\n"))
 	var gotKind string
 	var gotVersion int
@@ -77,8 +83,8 @@ func decodeDocument(b []byte, kind string, version int, v any) error {
 	if _, err := fmt.Sscanf(string(head), "decoder %s %d %x", &gotKind, &gotVersion, &sum); err != nil || gotKind != kind {
 		return errDocument
 	}
-	if gotVersion > version {
-		return fmt.Errorf("%w: %s version %d, this program knows %d", ErrFormat, kind, gotVersion, version)
+	if gotVersion > documentVersion {
+		return fmt.Errorf("%w: %s version %d, this program knows %d", ErrFormat, kind, gotVersion, documentVersion)
 	}
 	if crc32.Checksum(body, castagnoli) != sum {
 		return errDocument

@@ -117,12 +117,6 @@ type storeDocument struct {
 	given          int64
 }
 
-const (
-	storeFile    = "store.json"
-	storeKind    = "store"
-	storeVersion = 1
-)
-
 // New returns a store that has not touched the disk.
 func New(o Options) *Store {
 	if o.FS == nil {
@@ -169,6 +163,7 @@ func setDefault(d *time.Duration, v time.Duration) {
 
 func (s *Store) topicsDir() string { return filepath.Join(s.cfg.Dir, "topics") }
 func (s *Store) trashDir() string  { return filepath.Join(s.cfg.Dir, "trash") }
+func (s *Store) metaPath() string  { return filepath.Join(s.cfg.Dir, "store.json") }
 func (s *Store) now() time.Time    { return s.cfg.Now() }
 
 // Open reads the folder and recovers what a crash left; it makes the folder
@@ -204,12 +199,11 @@ func (s *Store) Open() (err error) {
 }
 
 func (s *Store) openMeta() error {
-	path := filepath.Join(s.cfg.Dir, storeFile)
-	err := readDocument(s.fs, path, storeKind, storeVersion, &s.meta)
+	err := readDocument(s.fs, s.metaPath(), &s.meta)
 	if notExist(err) {
 		id := newID()
 		s.meta = storeDocument{ClusterID: base64.RawURLEncoding.EncodeToString(id[:]), NextProducerID: 1}
-		err = writeDocument(s.fs, path, storeKind, storeVersion, &s.meta)
+		err = writeDocument(s.fs, s.metaPath(), &s.meta)
 	}
 	s.meta.given = s.meta.NextProducerID
 	return err
@@ -230,7 +224,7 @@ func (s *Store) ProducerID() (int64, error) {
 	if s.meta.given >= s.meta.NextProducerID {
 		next := s.meta
 		next.NextProducerID += block
-		if err := writeDocument(s.fs, filepath.Join(s.cfg.Dir, storeFile), storeKind, storeVersion, &next); err != nil {
+		if err := writeDocument(s.fs, s.metaPath(), &next); err != nil {
 			return 0, err
 		}
 		s.meta = next

@@ -57,21 +57,13 @@ type topicDocument struct {
 	Config     map[string]string `json:"config,omitempty"`
 }
 
-const (
-	topicFile    = "topic.json"
-	topicKind    = "topic"
-	topicVersion = 1
-)
-
-func (t *Topic) document(partitions int, cfg *Config) topicDocument {
-	return topicDocument{
-		Name: t.Name, ID: hex.EncodeToString(t.ID[:]), Partitions: partitions,
-		Internal: t.Internal, Config: cfg.set,
-	}
-}
+const topicFile = "topic.json"
 
 func (t *Topic) write(dir string, partitions int, cfg *Config) error {
-	return writeDocument(t.store.fs, filepath.Join(dir, topicFile), topicKind, topicVersion, t.document(partitions, cfg))
+	return writeDocument(t.store.fs, filepath.Join(dir, topicFile), topicDocument{
+		Name: t.Name, ID: hex.EncodeToString(t.ID[:]), Partitions: partitions,
+		Internal: t.Internal, Config: cfg.set,
+	})
 }
 
 // grow adds partitions until there are n.
@@ -88,7 +80,7 @@ func (t *Topic) grow(n int) {
 
 func readTopic(s *Store, dir string) (*Topic, error) {
 	var d topicDocument
-	if err := readDocument(s.fs, filepath.Join(dir, topicFile), topicKind, topicVersion, &d); err != nil {
+	if err := readDocument(s.fs, filepath.Join(dir, topicFile), &d); err != nil {
 		return nil, err
 	}
 	t := &Topic{Name: d.Name, Internal: d.Internal, store: s}
