@@ -102,25 +102,16 @@ func crcOK(b []byte, h *header) bool {
 	return crc32.Checksum(b[offAttributes:h.size], castagnoli) == h.crc
 }
 
-// batchRules is what a topic asks of a batch.
-type batchRules struct {
-	maxBytes   int
-	needKeys   bool
-	beforeMax  time.Duration // 0 is any age
-	afterMax   time.Duration
-	appendTime bool
-}
-
 // validate checks everything a reader will rely on. b must be exactly one
-// batch. now is the broker's clock.
-func validate(b []byte, r batchRules, now time.Time) (header, error) {
+// batch; cfg is its topic's, now the broker's clock.
+func validate(b []byte, cfg *Config, now time.Time) (header, error) {
 	if len(b) >= offMagic+1 && b[offMagic] < 2 {
 		return header{}, ErrOldMagic
 	}
 	if len(b) < headerSize {
 		return header{}, invalid("%d bytes are too few", len(b))
 	}
-	if len(b) > r.maxBytes {
+	if len(b) > cfg.MaxMessageBytes {
 		return header{}, ErrTooLarge
 	}
 	// The base offset a producer writes means nothing.
@@ -147,28 +138,21 @@ func validate(b []byte, r batchRules, now time.Time) (header, error) {
 	if h.idempotent() && (h.epoch < 0 || h.sequence < 0) {
 		return h, invalid("producer epoch %d, sequence %d", h.epoch, h.sequence)
 	}
-	maxTime, err := checkRecords(b, &h, r.needKeys)
+	maxTime, err := checkRecords(b, &h, cfg.Compact)
 	if err != nil {
 		return h, err
 	}
-	if r.appendTime {
+	if cfg.AppendTime {
 		setMaxTime(b, &h, now.UnixMilli(), attrLogAppendTime)
 		return h, nil
 	}
 	if h.maxTime != maxTime { // some producers do not fill it in
 		setMaxTime(b, &h, maxTime, 0)
 	}
-	return h, checkTime(maxTime, r, now)
-}
-
-func checkTime(maxTime int64, r batchRules, now time.Time) error {
-	if r.afterMax > 0 && maxTime > now.Add(r.afterMax).UnixMilli() {
-		return ErrTimestamp
+	if age := now.UnixMilli() - maxTime; age > cfg.TimestampBeforeMs || -age > cfg.TimestampAfterMs {
+		return h, ErrTimestamp
 	}
-	if r.beforeMax > 0 && maxTime < now.Add(-r.beforeMax).UnixMilli() {
-		return ErrTimestamp
-	}
-	return nil
+	return h, nil
 }
 
 // setMaxTime corrects the largest timestamp, sets attributes, and the CRC that

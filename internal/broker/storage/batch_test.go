@@ -12,14 +12,23 @@ import (
 	"github.com/klauspost/compress/snappy"
 )
 
+func defaults(t testing.TB) *Config {
+	t.Helper()
+	c, err := ParseConfig(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 func TestBatchesAreValidatedOnArrival(t *testing.T) {
 	now := time.Now()
-	rules := batchRules{maxBytes: 1 << 20, afterMax: time.Hour}
+	rules := *defaults(t)
 	be := binary.BigEndian
 	for _, c := range []struct {
 		name   string
 		change func(b []byte) []byte
-		rules  func(*batchRules)
+		rules  func(*Config)
 		want   error
 	}{
 		{name: "good"},
@@ -55,16 +64,16 @@ func TestBatchesAreValidatedOnArrival(t *testing.T) {
 		{name: "record length", change: func(b []byte) []byte { b[headerSize] = 0x7f; return reseal(b) }, want: ErrInvalidBatch},
 		{name: "sequence without epoch", change: func(b []byte) []byte { return from(b, 1, -1, 0) }, want: ErrInvalidBatch},
 		{name: "epoch without sequence", change: func(b []byte) []byte { return from(b, 1, 0, -1) }, want: ErrInvalidBatch},
-		{name: "too large", rules: func(r *batchRules) { r.maxBytes = 100 }, want: ErrTooLarge},
+		{name: "too large", rules: func(c *Config) { c.MaxMessageBytes = 100 }, want: ErrTooLarge},
 		{name: "from the future", change: func(b []byte) []byte {
 			be.PutUint64(b[offBaseTime:], uint64(now.Add(2*time.Hour).UnixMilli()))
 			return reseal(b)
 		}, want: ErrTimestamp},
-		{name: "too old", rules: func(r *batchRules) { r.beforeMax = time.Hour }, change: func(b []byte) []byte {
+		{name: "too old", rules: func(c *Config) { c.TimestampBeforeMs = time.Hour.Milliseconds() }, change: func(b []byte) []byte {
 			be.PutUint64(b[offBaseTime:], uint64(now.Add(-2*time.Hour).UnixMilli()))
 			return reseal(b)
 		}, want: ErrTimestamp},
-		{name: "no key", rules: func(r *batchRules) { r.needKeys = true }, change: func([]byte) []byte {
+		{name: "no key", rules: func(c *Config) { c.Compact = true }, change: func([]byte) []byte {
 			return encodeBatch([]KeyValue{{Value: []byte("v")}}, now.UnixMilli())
 		}, want: ErrNoKey},
 	} {
@@ -75,7 +84,7 @@ func TestBatchesAreValidatedOnArrival(t *testing.T) {
 		if c.rules != nil {
 			c.rules(&r)
 		}
-		if _, err := validate(b, r, now); !errors.Is(err, c.want) {
+		if _, err := validate(b, &r, now); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
 	}
@@ -84,7 +93,7 @@ func TestBatchesAreValidatedOnArrival(t *testing.T) {
 func TestMaxTimestampIsCorrectedNotBelieved(t *testing.T) {
 	b := batch("a", 3, 50)
 	binary.BigEndian.PutUint64(b[offMaxTime:], 1)
-	h, err := validate(reseal(b), batchRules{maxBytes: 1 << 20}, time.Now())
+	h, err := validate(reseal(b), defaults(t), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +110,9 @@ func TestBombIsRefused(t *testing.T) {
 	b = append(b[:headerSize], bomb...)
 	b[offAttributes+1] |= codecSnappy
 	sealBatch(b)
-	if _, err := validate(b, batchRules{maxBytes: 1 << 30}, time.Now()); !errors.Is(err, ErrInvalidBatch) {
+	c := defaults(t)
+	c.MaxMessageBytes = maxMessage
+	if _, err := validate(b, c, time.Now()); !errors.Is(err, ErrInvalidBatch) {
 		t.Fatalf("a bomb was let in: %v", err)
 	}
 }
@@ -121,7 +132,7 @@ func FuzzBatch(f *testing.F) {
 			reseal(b)
 		}
 		in := bytes.Clone(b)
-		h, err := validate(b, batchRules{maxBytes: 1 << 20}, time.Now())
+		h, err := validate(b, defaults(t), time.Now())
 		if err != nil {
 			return
 		}

@@ -117,7 +117,7 @@ func TestUnreadRecordsOutliveTheBudgetButNotTheirAge(t *testing.T) {
 		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	})
 	defer s.stop()
-	p := s.topic("in", 1, ConfigSegmentBytes, "16384", ConfigRetentionMs, "3600000").Partition(0)
+	p := s.topic("in", 1, ConfigSegmentBytes, "16384", "retention.ms", "3600000").Partition(0)
 	if _, err := appendUntilRefused(t, p, 1000); !errors.Is(err, ErrUnread) {
 		t.Fatal(err)
 	}

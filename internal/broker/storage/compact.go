@@ -25,7 +25,7 @@ func (p *Partition) compact(cfg *Config, now time.Time) {
 	}
 	latest, upTo, err := p.latestOffsets(segs)
 	if err == nil {
-		err = p.rewrite(segs, upTo, keeper{latest: latest, upTo: upTo, tombstones: now.Add(-cfg.DeleteRetention).UnixMilli()}, cfg)
+		err = p.rewrite(segs, upTo, keeper{latest: latest, upTo: upTo, tombstones: now.UnixMilli() - cfg.DeleteRetentionMs}, cfg)
 	}
 	if err != nil {
 		p.store.log.Warn("compaction failed, the old segments stay", "dir", p.dir, "error", err)

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Budget says what the budget over all topics may take from a topic, and
@@ -23,37 +22,29 @@ const (
 	BudgetExempt  Budget = "exempt"  // never taken; goes on
 )
 
-// Names of topic configurations, as Kafka calls them, and one of our own.
+// Names of topic configurations that other code sets.
 const (
-	ConfigRetentionMs     = "retention.ms"
-	ConfigRetentionBytes  = "retention.bytes"
 	ConfigSegmentBytes    = "segment.bytes"
-	ConfigSegmentMs       = "segment.ms"
 	ConfigCleanupPolicy   = "cleanup.policy"
 	ConfigMaxMessageBytes = "max.message.bytes"
-	ConfigTimestampType   = "message.timestamp.type"
-	ConfigTimestampBefore = "message.timestamp.before.max.ms"
-	ConfigTimestampAfter  = "message.timestamp.after.max.ms"
-	ConfigDeleteRetention = "delete.retention.ms"
-	ConfigCompression     = "compression.type"
-	ConfigMinISR          = "min.insync.replicas"
 	ConfigBudget          = "decoder.budget"
 )
 
 // Config is a topic's configuration, parsed. It is not changed once made.
+// Times are in milliseconds, as timestamps are; the largest is for ever.
 type Config struct {
-	Retention       time.Duration // negative: for ever
-	RetentionBytes  int64         // of one partition; negative: no limit
-	SegmentBytes    int64
-	SegmentAge      time.Duration
-	Delete, Compact bool
-	MaxMessageBytes int
-	AppendTime      bool
-	TimestampBefore time.Duration // 0: any
-	TimestampAfter  time.Duration // 0: any
-	DeleteRetention time.Duration // how long a tombstone stays
-	Budget          Budget
-	set             map[string]string // as given
+	RetentionMs       int64 // negative: for ever
+	RetentionBytes    int64 // of one partition; negative: no limit
+	SegmentBytes      int64
+	SegmentMs         int64
+	Delete, Compact   bool
+	MaxMessageBytes   int
+	AppendTime        bool
+	TimestampBeforeMs int64
+	TimestampAfterMs  int64
+	DeleteRetentionMs int64 // how long a tombstone stays
+	Budget            Budget
+	set               map[string]string // as given
 }
 
 // option is one configuration: its default as text, and how to apply a value.
@@ -64,39 +55,33 @@ type option struct {
 }
 
 const (
-	maxMessage  = 256 << 20
-	maxSegment  = 1 << 30
-	anyMs       = math.MaxInt64
-	minSegment  = 16 << 10
-	noTimeLimit = "9223372036854775807"
+	maxMessage = 256 << 20
+	maxSegment = 1 << 30
+	minSegment = 16 << 10
 )
 
+// options are all there are, by name, as Kafka calls them, and one of our own.
 func options() []option {
 	return []option{
-		{ConfigRetentionMs, "604800000", func(c *Config, v string) error { return setMs(&c.Retention, v, -1) }},
-		{ConfigRetentionBytes, "-1", func(c *Config, v string) error { return setInt(&c.RetentionBytes, v, -1, math.MaxInt64) }},
-		{ConfigSegmentBytes, "33554432", func(c *Config, v string) error { return setInt(&c.SegmentBytes, v, minSegment, maxSegment) }},
-		{ConfigSegmentMs, "604800000", func(c *Config, v string) error { return setMs(&c.SegmentAge, v, 1) }},
 		{ConfigCleanupPolicy, "delete", setPolicy},
-		{ConfigMaxMessageBytes, "1048588", func(c *Config, v string) error {
-			n := int64(0)
-			err := setInt(&n, v, 0, maxMessage)
-			c.MaxMessageBytes = int(n)
-			return err
-		}},
-		{ConfigTimestampType, "CreateTime", func(c *Config, v string) error {
-			c.AppendTime = v == "LogAppendTime"
-			return oneOf(v, "CreateTime", "LogAppendTime")
-		}},
-		{ConfigTimestampBefore, noTimeLimit, func(c *Config, v string) error { return setLimit(&c.TimestampBefore, v) }},
-		{ConfigTimestampAfter, "3600000", func(c *Config, v string) error { return setLimit(&c.TimestampAfter, v) }},
-		{ConfigDeleteRetention, "86400000", func(c *Config, v string) error { return setMs(&c.DeleteRetention, v, 0) }},
-		{ConfigCompression, "producer", func(_ *Config, v string) error { return oneOf(v, "producer") }},
-		{ConfigMinISR, "1", func(_ *Config, v string) error { return oneOf(v, "1") }},
+		{"compression.type", "producer", func(_ *Config, v string) error { return oneOf(v, "producer") }},
 		{ConfigBudget, string(BudgetNormal), func(c *Config, v string) error {
 			c.Budget = Budget(v)
 			return oneOf(v, string(BudgetNormal), string(BudgetDerived), string(BudgetLast), string(BudgetExempt))
 		}},
+		{"delete.retention.ms", "86400000", func(c *Config, v string) error { return setInt(&c.DeleteRetentionMs, v, 0, math.MaxInt64) }},
+		{ConfigMaxMessageBytes, "1048588", func(c *Config, v string) error { return setInt(&c.MaxMessageBytes, v, 0, maxMessage) }},
+		{"message.timestamp.after.max.ms", "3600000", func(c *Config, v string) error { return setInt(&c.TimestampAfterMs, v, 1, math.MaxInt64) }},
+		{"message.timestamp.before.max.ms", "9223372036854775807", func(c *Config, v string) error { return setInt(&c.TimestampBeforeMs, v, 1, math.MaxInt64) }},
+		{"message.timestamp.type", "CreateTime", func(c *Config, v string) error {
+			c.AppendTime = v == "LogAppendTime"
+			return oneOf(v, "CreateTime", "LogAppendTime")
+		}},
+		{"min.insync.replicas", "1", func(_ *Config, v string) error { return oneOf(v, "1") }},
+		{"retention.bytes", "-1", func(c *Config, v string) error { return setInt(&c.RetentionBytes, v, -1, math.MaxInt64) }},
+		{"retention.ms", "604800000", func(c *Config, v string) error { return setInt(&c.RetentionMs, v, -1, math.MaxInt64) }},
+		{ConfigSegmentBytes, "33554432", func(c *Config, v string) error { return setInt(&c.SegmentBytes, v, minSegment, maxSegment) }},
+		{"segment.ms", "604800000", func(c *Config, v string) error { return setInt(&c.SegmentMs, v, 1, math.MaxInt64) }},
 	}
 }
 
@@ -104,9 +89,9 @@ func options() []option {
 // error is an [ErrInvalidConfig] that names what is wrong.
 func ParseConfig(set map[string]string) (*Config, error) {
 	c := &Config{set: maps.Clone(set)}
-	known := map[string]bool{}
+	unknown := maps.Clone(set)
 	for _, o := range options() {
-		known[o.name] = true
+		delete(unknown, o.name)
 		v, ok := set[o.name]
 		if !ok {
 			v = o.def
@@ -115,10 +100,8 @@ func ParseConfig(set map[string]string) (*Config, error) {
 			return nil, fmt.Errorf("%w: %s=%q: %w", ErrInvalidConfig, o.name, v, err)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(set)) {
-		if !known[name] {
-			return nil, fmt.Errorf("%w: %q is not known here", ErrInvalidConfig, name)
-		}
+	if len(unknown) > 0 {
+		return nil, fmt.Errorf("%w: not known here: %q", ErrInvalidConfig, slices.Sorted(maps.Keys(unknown)))
 	}
 	return c, nil
 }
@@ -128,64 +111,33 @@ func (c *Config) Set() map[string]string { return maps.Clone(c.set) }
 
 // ConfigEntry is one configuration as it stands.
 type ConfigEntry struct {
-	Name, Value, Default string
-	IsSet                bool
+	Name, Value string
+	IsSet       bool
 }
 
 // Entries returns every configuration by name.
 func (c *Config) Entries() []ConfigEntry {
 	var out []ConfigEntry
 	for _, o := range options() {
-		e := ConfigEntry{Name: o.name, Value: o.def, Default: o.def}
+		e := ConfigEntry{Name: o.name, Value: o.def}
 		if v, ok := c.set[o.name]; ok {
 			e.Value, e.IsSet = v, true
 		}
 		out = append(out, e)
 	}
-	slices.SortFunc(out, func(a, b ConfigEntry) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
-func (c *Config) rules() batchRules {
-	return batchRules{
-		maxBytes: c.MaxMessageBytes, needKeys: c.Compact, appendTime: c.AppendTime,
-		beforeMax: c.TimestampBefore, afterMax: c.TimestampAfter,
-	}
-}
-
-func setInt(dst *int64, v string, lo, hi int64) error {
+func setInt[T int | int64](dst *T, v string, lo, hi T) error {
 	n, err := strconv.ParseInt(v, 10, 64)
 	if err != nil {
 		return errors.New("not a whole number")
 	}
-	if n < lo || n > hi {
+	if n < int64(lo) || n > int64(hi) {
 		return fmt.Errorf("not between %d and %d", lo, hi)
 	}
-	*dst = n
+	*dst = T(n)
 	return nil
-}
-
-// setMs reads milliseconds; what does not fit a duration (292 years) is the
-// longest there is.
-func setMs(dst *time.Duration, v string, lo int64) error {
-	var n int64
-	if err := setInt(&n, v, lo, anyMs); err != nil {
-		return err
-	}
-	if n > int64(math.MaxInt64/time.Millisecond) {
-		n = int64(math.MaxInt64 / time.Millisecond)
-	}
-	*dst = time.Duration(n) * time.Millisecond
-	return nil
-}
-
-// setLimit is setMs for a limit that the largest number switches off.
-func setLimit(dst *time.Duration, v string) error {
-	if v == noTimeLimit {
-		*dst = 0
-		return nil
-	}
-	return setMs(dst, v, 1)
 }
 
 func setPolicy(c *Config, v string) error {

@@ -106,7 +106,7 @@ func (p *Partition) AppendDerived(b []byte) (base int64, c *Commit, err error) {
 func (p *Partition) append(b []byte, intake bool) (base int64, c *Commit, err error) {
 	cfg := p.topic.Config()
 	now := p.store.now()
-	h, err := validate(b, cfg.rules(), now)
+	h, err := validate(b, cfg, now)
 	if err != nil {
 		return 0, nil, err
 	}

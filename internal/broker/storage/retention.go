@@ -29,11 +29,11 @@ func (p *Partition) retain(cfg *Config, now time.Time) {
 	if cfg.RetentionBytes >= 0 {
 		excess = p.Size() - cfg.RetentionBytes
 	}
-	oldest := now.Add(-cfg.Retention).UnixMilli()
+	oldest := now.UnixMilli() - cfg.RetentionMs
 	n := 0
 	for _, s := range segs {
 		size := s.size.Load()
-		old := cfg.Delete && cfg.Retention >= 0 && size > 0 && s.maxTime.Load() < oldest && s.maxTime.Load() >= 0
+		old := cfg.Delete && cfg.RetentionMs >= 0 && size > 0 && s.maxTime.Load() < oldest && s.maxTime.Load() >= 0
 		// Whole segments go while there is more than one segment too much.
 		much := cfg.Delete && cfg.RetentionBytes >= 0 && size > 0 && excess >= size
 		deleted := s.end.Load() <= p.start.Load() && size > 0
@@ -56,13 +56,13 @@ func (p *Partition) rollByAge(cfg *Config, now time.Time) {
 	if p.writable() != nil || p.active == nil || p.active.size.Load() == 0 {
 		return
 	}
-	newest := time.UnixMilli(p.active.maxTime.Load())
-	limit := cfg.SegmentAge
-	if cfg.Delete && cfg.Retention >= 0 {
-		limit = min(limit, cfg.Retention)
+	newest := p.active.maxTime.Load()
+	limit := cfg.SegmentMs
+	if cfg.Delete && cfg.RetentionMs >= 0 {
+		limit = min(limit, cfg.RetentionMs)
 	}
 	deleted := p.active.end.Load() <= p.start.Load()
-	if (now.Sub(newest) <= limit || newest.UnixMilli() < 0) && !deleted {
+	if (now.UnixMilli()-newest <= limit || newest < 0) && !deleted {
 		return
 	}
 	p.rollOrFail()

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -33,7 +34,7 @@ func (s *opened) rounds() {
 func TestRetentionByBytesKeepsTheNewest(t *testing.T) {
 	fsys := newCrashFS(1)
 	s := open(t, fsys)
-	p := s.topic("t", 1, ConfigSegmentBytes, "16384", ConfigRetentionBytes, "40000").Partition(0)
+	p := s.topic("t", 1, ConfigSegmentBytes, "16384", "retention.bytes", "40000").Partition(0)
 	fillTopic(t, p, 50)
 	s.stop()
 	s = open(t, fsys) // it runs after a restart too
@@ -120,16 +121,16 @@ func TestBudgetTakesTheOldestOfAllTopics(t *testing.T) {
 
 func TestConfigurationIsValidated(t *testing.T) {
 	for _, c := range []struct{ name, value string }{
-		{ConfigRetentionMs, "7d"}, {ConfigRetentionMs, ""}, {ConfigRetentionMs, "-2"}, {ConfigRetentionBytes, "1GB"},
+		{"retention.ms", "7d"}, {"retention.ms", ""}, {"retention.ms", "-2"}, {"retention.bytes", "1GB"},
 		{ConfigSegmentBytes, "1"}, {ConfigCleanupPolicy, "purge"}, {ConfigCleanupPolicy, ""}, {ConfigBudget, "first"},
-		{ConfigTimestampType, "Whenever"}, {"retention", "1"}, {ConfigMinISR, "2"},
+		{"message.timestamp.type", "Whenever"}, {"retention", "1"}, {"min.insync.replicas", "2"},
 	} {
 		if _, err := ParseConfig(map[string]string{c.name: c.value}); !errors.Is(err, ErrInvalidConfig) {
 			t.Errorf("%s=%s: %v", c.name, c.value, err)
 		}
 	}
-	c, err := ParseConfig(map[string]string{ConfigRetentionMs: "9223372036854775807", ConfigCleanupPolicy: "compact,delete"})
-	if err != nil || c.Retention < 100*365*24*time.Hour || !c.Compact || !c.Delete {
+	c, err := ParseConfig(map[string]string{"retention.ms": "9223372036854775807", ConfigCleanupPolicy: "compact,delete"})
+	if err != nil || c.RetentionMs < math.MaxInt64 || !c.Compact || !c.Delete {
 		t.Errorf("%+v, %v", c, err)
 	}
 }

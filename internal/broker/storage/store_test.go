@@ -174,7 +174,7 @@ func TestNextOffsetSurvivesAnEmptyPartitionAndARestart(t *testing.T) {
 	var ahead atomic.Int64
 	later := func(o *Options) { o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) } }
 	s := open(t, fsys, later)
-	p := s.topic("t", 1, ConfigRetentionMs, "1000").Partition(0)
+	p := s.topic("t", 1, "retention.ms", "1000").Partition(0)
 	mustAppend(t, p, batch("a", 10, 100))
 	ahead.Store(int64(time.Hour))
 	s.enforceRetention() // seals what is old
