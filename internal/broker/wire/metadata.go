@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"strconv"
@@ -19,10 +20,10 @@ const noOperations = -2147483648
 
 // advertised is where the client is told to connect to.
 func (c *conn) advertised() (host string, port int32) {
-	addr := c.server.cfg.Advertise
-	if addr == "" || !c.remote {
-		addr = c.net.LocalAddr().String()
+	if !c.remote { // its dialer comes here whatever the address
+		return c.host, 9092
 	}
+	addr := cmp.Or(c.server.cfg.Advertise, c.net.LocalAddr().String())
 	h, p, err := net.SplitHostPort(addr)
 	if err != nil {
 		return addr, 0
