@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -35,6 +33,22 @@ func makeTopic(ctx context.Context, addr, topic string, partitions int32) error 
 		return err
 	}
 	return r.Err
+}
+
+// countRecords returns how many records a topic has.
+func countRecords(ctx context.Context, addr, topic string) (int, error) {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr))
+	if err != nil {
+		return 0, err
+	}
+	defer cl.Close()
+	ends, err := kadm.NewClient(cl).ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	n := 0
+	ends.Each(func(o kadm.ListedOffset) { n += int(o.Offset) })
+	return n, err
 }
 
 // produceMB appends so many bytes as fast as it goes, and returns MB/s.
@@ -124,40 +138,4 @@ func latency(ctx context.Context, addr, topic string, perSecond int, d time.Dura
 		return 0, 0, errors.New("nothing was appended")
 	}
 	return all[len(all)/2], all[len(all)*99/100], err
-}
-
-// disk measures what the disk gives: a sequential write in MB/s, an fdatasync
-// after each piece, and the fdatasync of a small overwrite in milliseconds, at
-// the 50th and the 99th percentile.
-func disk(dir string, total, piece int) (mbps, p50, p99 float64, err error) {
-	f, err := os.Create(filepath.Join(dir, "disk"))
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	b := make([]byte, piece)
-	start := time.Now()
-	for range total / piece {
-		if _, err := f.Write(b); err != nil {
-			return 0, 0, 0, err
-		}
-		if err := fdatasync(f); err != nil {
-			return 0, 0, 0, err
-		}
-	}
-	mbps = float64(total/piece*piece) / 1e6 / time.Since(start).Seconds()
-	var all []float64
-	for i := range 300 {
-		then := time.Now()
-		if _, err := f.WriteAt(b[:1000], int64(i)*4096); err != nil {
-			return 0, 0, 0, err
-		}
-		if err := fdatasync(f); err != nil {
-			return 0, 0, 0, err
-		}
-		all = append(all, since(then))
-	}
-	slices.Sort(all)
-	return mbps, all[len(all)/2], all[len(all)*99/100], nil
 }

@@ -53,10 +53,9 @@ func serveLog() bool {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	serve := serveOurs
-	if kind == "kfake" {
-		serve = serveFake
-	}
+	serve := map[string]func(ctx context.Context, dir, listen string) error{
+		"ours": serveOurs, "kfake": serveFake, readerKind: readAgain,
+	}[kind]
 	if err := serve(ctx, dir, listen); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -74,6 +73,25 @@ func serveOurs(ctx context.Context, dir, listen string) error {
 		fmt.Println(b.Addr())
 	}()
 	return b.Run(ctx)
+}
+
+// readerKind is a child that is no server, but reads what one has.
+const readerKind = "reader"
+
+// readAgain reads everything of a topic again and again.
+func readAgain(ctx context.Context, _, addr string) error {
+	const topic = "throughput-6"
+	records, err := countRecords(ctx, addr, topic)
+	if err != nil {
+		return err
+	}
+	fmt.Println(addr)
+	for ctx.Err() == nil {
+		if _, err := consumeMB(ctx, addr, topic, records*recordSize); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func serveFake(ctx context.Context, dir, listen string) error {
