@@ -101,8 +101,13 @@ func (b *Broker) events(m *metrics) storage.Events {
 				m.syncErrors.Inc()
 			}
 		},
-		Offline: func(t string, p int32, err error) { h.change(func() { h.offline[name(t, p)] = err }) },
-		Online:  func(t string, p int32) { h.change(func() { delete(h.offline, name(t, p)) }) },
+		Offline: func(t string, p int32, err error) {
+			h.change(func() {
+				if h.offline[name(t, p)] = err; err == nil {
+					delete(h.offline, name(t, p))
+				}
+			})
+		},
 		Corrupt: func(string, int32, string, int64) {
 			m.corrupt.Inc()
 			h.change(func() { h.corrupt++ })

@@ -13,10 +13,8 @@ func (s *Store) SetBudget(bytes int64) { s.budget.Store(bytes) }
 // Size returns the bytes of all topics.
 func (s *Store) Size() int64 {
 	var n int64
-	for _, t := range s.Topics() {
-		for _, p := range t.Partitions() {
-			n += p.Size()
-		}
+	for _, p := range s.partitions() {
+		n += p.Size()
 	}
 	return n
 }
@@ -149,22 +147,18 @@ func (p *Partition) behind(offset int64) int64 {
 // something that is still to be read.
 func (s *Store) oldest(unread map[Place]Reader, classes ...Budget) (oldest *Partition, pinned bool) {
 	var age int64
-	for _, t := range s.Topics() {
-		if t.Internal || !slices.Contains(classes, t.Config().Budget) {
+	for _, p := range s.partitions() {
+		segs := *p.segments.Load()
+		if p.topic.Internal || !slices.Contains(classes, p.topic.Config().Budget) ||
+			len(segs) == 0 || segs[0].size.Load() == 0 || p.Offline() != nil {
 			continue
 		}
-		for _, p := range t.Partitions() {
-			segs := *p.segments.Load()
-			if len(segs) == 0 || segs[0].size.Load() == 0 || p.Offline() != nil {
-				continue
-			}
-			if r, ok := unread[Place{t.Name, p.index}]; ok && segs[0].end.Load() > r.Offset {
-				pinned = true
-				continue
-			}
-			if m := segs[0].maxTime.Load(); oldest == nil || m < age {
-				oldest, age = p, m
-			}
+		if r, ok := unread[Place{p.topic.Name, p.index}]; ok && segs[0].end.Load() > r.Offset {
+			pinned = true
+			continue
+		}
+		if m := segs[0].maxTime.Load(); oldest == nil || m < age {
+			oldest, age = p, m
 		}
 	}
 	return oldest, pinned

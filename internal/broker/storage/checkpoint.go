@@ -15,6 +15,11 @@ type checkpointDocument struct {
 	Partitions map[string]map[int32]point `json:"partitions"` // by topic id
 }
 
+func topicKey(p *Partition) string { return fmt.Sprintf("%x", p.topic.ID) }
+
+// point is from where the partition is recovered.
+func (d checkpointDocument) point(p *Partition) point { return d.Partitions[topicKey(p)][p.index] }
+
 func (s *Store) checkpointIfDirty() (done bool) {
 	if !s.dirty.Swap(false) {
 		return false
@@ -64,22 +69,20 @@ func (s *Store) flushAll(hurry func() bool) bool {
 	var wg sync.WaitGroup
 	var failed atomic.Bool
 	turn := make(chan struct{}, flushers)
-	for _, t := range s.Topics() {
-		for _, p := range t.Partitions() {
-			if !p.unflushed() {
-				continue
-			}
-			if !hurry() {
-				wg.Wait()
-			}
-			turn <- struct{}{}
-			wg.Go(func() {
-				defer func() { <-turn }()
-				if err := p.flush(true); err != nil && !errors.Is(err, ErrClosed) {
-					failed.Store(true)
-				}
-			})
+	for _, p := range s.partitions() {
+		if !p.unflushed() {
+			continue
 		}
+		if !hurry() {
+			wg.Wait()
+		}
+		turn <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-turn }()
+			if err := p.flush(true); err != nil && !errors.Is(err, ErrClosed) {
+				failed.Store(true)
+			}
+		})
 	}
 	wg.Wait()
 	return !failed.Load()
@@ -99,19 +102,17 @@ func (s *Store) writeCheckpoint() error {
 	defer s.checkpointMu.Unlock()
 	forget := s.now().Add(-producerExpiry)
 	doc := checkpointDocument{Journal: s.journalFloor.Load(), Partitions: map[string]map[int32]point{}}
-	for _, t := range s.Topics() {
-		points := map[int32]point{}
-		for _, p := range t.Partitions() {
-			p.mu.Lock()
-			p.producers.expire(forget)
-			if p.active != nil || p.offline != nil {
-				points[p.index] = p.point
+	for _, p := range s.partitions() {
+		id := topicKey(p)
+		p.mu.Lock()
+		p.producers.expire(forget)
+		if p.active != nil || p.offline != nil {
+			if doc.Partitions[id] == nil {
+				doc.Partitions[id] = map[int32]point{}
 			}
-			p.mu.Unlock()
+			doc.Partitions[id][p.index] = p.point
 		}
-		if len(points) > 0 {
-			doc.Partitions[fmt.Sprintf("%x", t.ID)] = points
-		}
+		p.mu.Unlock()
 	}
 	return writeDocument(s.fs, s.checkpointPath(), doc)
 }

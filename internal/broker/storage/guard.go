@@ -44,13 +44,12 @@ func lookAfter(budget int64) int64 { return min(budget/16, 16<<20) }
 // watch measures the disk until ctx ends. It does not wait for the store's
 // other work: another program may fill the disk within a second.
 func (g *guard) watch(ctx context.Context, s *Store) {
-	tick := time.NewTicker(s.cfg.Look)
-	defer tick.Stop()
+	tick := time.Tick(s.cfg.Look)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-tick:
 			g.measure(s)
 		}
 	}
@@ -148,10 +147,7 @@ func (g *guard) refused() error {
 func (s *Store) admit(t *Topic, n int, intake bool) error {
 	if budget := s.budget.Load(); budget > 0 && s.guard.grown.Add(int64(n)) >= lookAfter(budget) {
 		s.guard.grown.Store(0)
-		select {
-		case s.grown <- struct{}{}:
-		default: // is to be looked at already
-		}
+		ask(s.grown)
 	}
 	free, kept := s.guard.free.Add(-int64(n)), s.cfg.MinFree/forDerived
 	if n <= little {

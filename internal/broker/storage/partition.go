@@ -232,7 +232,7 @@ func (p *Partition) fail(err error) {
 	}
 	p.offline = err
 	p.failPending(fmt.Errorf("%w: %w", ErrOffline, err))
-	p.store.wentOffline(p, err)
+	p.store.tellOffline(p, err)
 }
 
 // AppendRecords appends records of the broker's own.

@@ -18,12 +18,9 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
-	for _, t := range s.Topics() {
-		points := doc.Partitions[fmt.Sprintf("%x", t.ID)]
-		for _, p := range t.Partitions() {
-			if err := p.load(points[p.index]); err != nil {
-				return fmt.Errorf("recovering %s: %w", p.dir, err)
-			}
+	for _, p := range s.partitions() {
+		if err := p.load(doc.point(p)); err != nil {
+			return fmt.Errorf("recovering %s: %w", p.dir, err)
 		}
 	}
 	last, err := s.replay(doc.Journal, func(e journaled) error {
@@ -36,11 +33,9 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
-	for _, t := range s.Topics() {
-		for _, p := range t.Partitions() {
-			readable := p.tail()
-			p.high.Store(&readable)
-		}
+	for _, p := range s.partitions() {
+		readable := p.tail()
+		p.high.Store(&readable)
 	}
 	s.journal.nextGen = max(last, doc.Journal) + 1
 	s.journalFloor.Store(doc.Journal)

@@ -4,24 +4,16 @@ import "fmt"
 
 // reopenOffline tries to bring back the partitions whose disk failed.
 func (s *Store) reopenOffline() {
-	for _, t := range s.Topics() {
-		for _, p := range t.Partitions() {
-			if p.Offline() == nil {
-				continue
-			}
-			if err := p.reopen(); err != nil {
-				s.log.Warn("partition stays offline", "topic", t.Name, "partition", p.index, "error", err)
-				continue
-			}
-			s.log.Info("partition is back", "topic", t.Name, "partition", p.index)
-			s.backOnline(p)
+	for _, p := range s.partitions() {
+		if p.Offline() == nil {
+			continue
 		}
-	}
-}
-
-func (s *Store) backOnline(p *Partition) {
-	if f := s.cfg.Events.Online; f != nil {
-		f(p.topic.Name, p.index)
+		if err := p.reopen(); err != nil {
+			s.log.Warn("partition stays offline", "topic", p.topic.Name, "partition", p.index, "error", err)
+			continue
+		}
+		s.log.Info("partition is back", "topic", p.topic.Name, "partition", p.index)
+		s.tellOffline(p, nil)
 	}
 }
 

@@ -32,11 +32,9 @@ func repair(ctx context.Context, fsys FS, dir string) (lost []Lost, err error) {
 		cancel()
 		err = errors.Join(err, s.Run(over)) // which closes it
 	}()
-	for _, t := range s.Topics() {
-		for _, p := range t.Partitions() {
-			if lost, err = p.repair(ctx, lost); err != nil {
-				return lost, fmt.Errorf("repairing %s: %w", p.dir, err)
-			}
+	for _, p := range s.partitions() {
+		if lost, err = p.repair(ctx, lost); err != nil {
+			return lost, fmt.Errorf("repairing %s: %w", p.dir, err)
 		}
 	}
 	return lost, nil

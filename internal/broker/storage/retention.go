@@ -9,13 +9,11 @@ import (
 // compacts what is to be compacted.
 func (s *Store) enforceRetention() {
 	now := s.now()
-	for _, t := range s.Topics() {
-		cfg := t.Config()
-		for _, p := range t.Partitions() {
-			p.retain(cfg, now)
-			if cfg.Compact {
-				p.compact(cfg, now)
-			}
+	for _, p := range s.partitions() {
+		cfg := p.topic.Config()
+		p.retain(cfg, now)
+		if cfg.Compact {
+			p.compact(cfg, now)
 		}
 	}
 	s.enforceBudget()

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -50,9 +51,10 @@ type Options struct {
 // Events is what the store tells its owner. Every function may be nil; none
 // may block or call the store.
 type Events struct {
-	Synced  func(d time.Duration, err error) // one fdatasync of data or journal
+	Synced func(d time.Duration, err error) // one fdatasync of data or journal
+	// Offline tells why a partition is out of service, and with nil that it is
+	// back, or deleted.
 	Offline func(topic string, partition int32, err error)
-	Online  func(topic string, partition int32)
 	Corrupt func(topic string, partition int32, file string, pos int64)
 	Removed func(topic string, bytes int64, why string)
 	// Scarce tells when the budget has nothing left to take but topics that
@@ -119,22 +121,14 @@ type storeDocument struct {
 
 // New returns a store that has not touched the disk.
 func New(o Options) *Store {
-	if o.FS == nil {
-		o.FS = OS{}
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.JournalBytes == 0 {
-		o.JournalBytes = 32 << 20
-	}
-	if o.JournalMaxBatch == 0 {
-		o.JournalMaxBatch = 128 << 10
-	}
-	setDefault(&o.Checkpoint, 10*time.Second)
-	setDefault(&o.Retention, 3*time.Second)
-	setDefault(&o.Reopen, time.Second)
-	setDefault(&o.Look, 100*time.Millisecond)
+	o.FS = cmp.Or[FS](o.FS, OS{})
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	o.JournalBytes = cmp.Or(o.JournalBytes, 32<<20)
+	o.JournalMaxBatch = cmp.Or(o.JournalMaxBatch, 128<<10)
+	o.Checkpoint = cmp.Or(o.Checkpoint, 10*time.Second)
+	o.Retention = cmp.Or(o.Retention, 3*time.Second)
+	o.Reopen = cmp.Or(o.Reopen, time.Second)
+	o.Look = cmp.Or(o.Look, 100*time.Millisecond)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -153,12 +147,6 @@ func New(o Options) *Store {
 		state: s.journalState,
 	}
 	return s
-}
-
-func setDefault(d *time.Duration, v time.Duration) {
-	if *d == 0 {
-		*d = v
-	}
 }
 
 func (s *Store) topicsDir() string { return filepath.Join(s.cfg.Dir, "topics") }
@@ -240,34 +228,28 @@ func (s *Store) Run(ctx context.Context) error {
 	var journal sync.WaitGroup
 	journal.Go(s.journal.run)
 	journal.Go(s.journal.prepare)
-	checkpoint := time.NewTicker(s.cfg.Checkpoint)
-	retention := time.NewTicker(s.cfg.Retention)
-	reopen := time.NewTicker(s.cfg.Reopen)
-	look := time.NewTicker(s.cfg.Look)
-	defer checkpoint.Stop()
-	defer retention.Stop()
-	defer reopen.Stop()
-	defer look.Stop()
+	checkpoint, retention := time.Tick(s.cfg.Checkpoint), time.Tick(s.cfg.Retention)
+	reopen, look := time.Tick(s.cfg.Reopen), time.Tick(s.cfg.Look)
 	s.running.Go(func() { s.guard.watch(ctx, s) })
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case <-checkpoint.C:
+		case <-checkpoint:
 			s.checkpointIfDirty()
 		case <-s.checkpointed:
 			if s.checkpointIfDirty() { // what the budget asked it for can go now
 				s.enforceBudget()
 			}
-		case <-retention.C:
+		case <-retention:
 			s.enforceRetention()
 		case <-s.grown:
 			s.guard.measure(s)
 			s.enforceBudget()
-		case <-look.C:
+		case <-look:
 			if s.guard.isHeld() { // until readers get on
 				s.enforceBudget()
 			}
-		case <-reopen.C:
+		case <-reopen:
 			s.reopenOffline()
 			s.journal.retry()
 		}
@@ -280,10 +262,8 @@ func (s *Store) Run(ctx context.Context) error {
 
 func (s *Store) close() error {
 	err := s.checkpoint()
-	for _, t := range s.Topics() {
-		for _, p := range t.Partitions() {
-			err = errors.Join(err, p.close())
-		}
+	for _, p := range s.partitions() {
+		err = errors.Join(err, p.close())
 	}
 	return errors.Join(err, s.journal.closeFiles(), s.unlock())
 }
@@ -335,16 +315,22 @@ func (s *Store) journalState(err error) {
 	}
 }
 
-func (s *Store) askCheckpoint() {
+// ask has Run see to something soon, by a channel of room for one.
+func ask(c chan<- struct{}) {
 	select {
-	case s.checkpointed <- struct{}{}:
-	default:
+	case c <- struct{}{}:
+	default: // it has been asked already
 	}
 }
 
-// wentOffline is told once each time a partition fails.
-func (s *Store) wentOffline(p *Partition, err error) {
-	s.log.Error("partition is offline", "topic", p.topic.Name, "partition", p.index, "error", err)
+func (s *Store) askCheckpoint() { ask(s.checkpointed) }
+
+// tellOffline tells that a partition has failed, and with nil that this is
+// over.
+func (s *Store) tellOffline(p *Partition, err error) {
+	if err != nil {
+		s.log.Error("partition is offline", "topic", p.topic.Name, "partition", p.index, "error", err)
+	}
 	if f := s.cfg.Events.Offline; f != nil {
 		f(p.topic.Name, p.index, err)
 	}

@@ -22,6 +22,14 @@ func (s *Store) Topics() []*Topic {
 	return out
 }
 
+// partitions returns those of all topics.
+func (s *Store) partitions() (all []*Partition) {
+	for _, t := range s.Topics() {
+		all = append(all, t.Partitions()...)
+	}
+	return all
+}
+
 // Topic returns the topic of the name, nil when there is none.
 func (s *Store) Topic(name string) *Topic {
 	s.mu.RLock()
@@ -114,7 +122,7 @@ func (s *Store) Delete(name string) error {
 			s.log.Warn("closing deleted partition", "topic", name, "partition", p.index, "error", err)
 		}
 		if p.Offline() != nil {
-			s.backOnline(p)
+			s.tellOffline(p, nil)
 		}
 	}
 	if err := s.fs.RemoveAll(trash); err != nil { // the next start tries again

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
 	"path/filepath"
 )
@@ -36,12 +35,10 @@ func Verify(ctx context.Context, dir string) (Report, error) {
 		if s.scanAll {
 			v.problem(s.checkpointPath(), 0, "there is no checkpoint that can be read: the next start reads everything")
 		}
-		for _, t := range s.Topics() {
-			v.Topics++
-			for _, p := range t.Partitions() {
-				if err := v.partition(p, points.Partitions[fmt.Sprintf("%x", t.ID)][p.index]); err != nil {
-					return err
-				}
+		v.Topics = len(s.Topics())
+		for _, p := range s.partitions() {
+			if err := v.partition(p, points.point(p)); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -59,7 +56,7 @@ func inspect(fsys FS, dir string, look func(*Store) error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	s := New(Options{Dir: dir, FS: fsys, Log: slog.New(slog.DiscardHandler)})
+	s := New(Options{Dir: dir, FS: fsys})
 	if err := s.readTopics(); err != nil {
 		return err
 	}
