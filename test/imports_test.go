@@ -25,7 +25,7 @@ var mayImport = map[string][]string{
 	"internal/obs":        {"internal/event", "internal/fault"},
 	"internal/config":     {"internal/event", "internal/fault"},
 	"internal/proc":       {"internal/obs"},
-	"internal/broker":     {"internal/obs"},
+	"internal/broker":     {"internal/atomicfile", "internal/obs"},
 	"internal/bus":        {"internal/event", "internal/fault", "internal/config", "internal/obs", "internal/broker"},
 	"internal/store":      {"internal/event", "internal/fault", "internal/config", "internal/obs"},
 	"internal/client":     {"internal/event", "internal/fault", "internal/config", "internal/obs", "internal/bus"},

@@ -242,18 +242,12 @@ func (b *Broker) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return client, nil
 }
 
-// SetBudget changes what all topics together may take; 0 is no limit.
-func (b *Broker) SetBudget(bytes int64) { b.store.SetBudget(bytes) }
-
 // Size returns the bytes of all topics. Only after Ready.
 func (b *Broker) Size() int64 { return b.store.Size() }
 
 // Refused returns why the log takes nothing new in at present; nil when it
 // does. Only after Ready.
 func (b *Broker) Refused() error { return b.store.Refused() }
-
-// ClusterID identifies this log for ever. Only after Ready.
-func (b *Broker) ClusterID() string { return b.store.ClusterID() }
 
 func (b *Broker) exists(topic string, partition int32) bool {
 	t := b.store.Topic(topic)

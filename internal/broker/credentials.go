@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/decodersring/decoder/internal/atomicfile"
 	"github.com/decodersring/decoder/internal/broker/scram"
 	"github.com/decodersring/decoder/internal/broker/wire"
 )
@@ -89,28 +90,7 @@ func SetPassword(dataDir, user, password string) error {
 	if err != nil {
 		return fmt.Errorf("encoding credentials: %w", err)
 	}
-	return replaceFile(filepath.Join(dataDir, credentialsFile), b)
-}
-
-func replaceFile(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", path, err), os.Remove(f.Name()))
-	}
-	return nil
+	return atomicfile.WriteDurable(filepath.Join(dataDir, credentialsFile), b)
 }
 
 // ensureCredentials makes the first user and the file its clients use. The
@@ -144,5 +124,5 @@ func ensureCredentials(cfg Config, addr string) error {
 	if text == string(old) {
 		return nil
 	}
-	return replaceFile(path, []byte(text))
+	return atomicfile.WriteDurable(path, []byte(text))
 }

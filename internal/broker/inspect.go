@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"encoding/base64"
-	"time"
 
 	"github.com/decodersring/decoder/internal/broker/storage"
 )
@@ -64,24 +63,13 @@ type Lost = storage.Lost
 // no broker uses. What can be read stays as it is.
 func Repair(ctx context.Context, dataDir string) ([]Lost, error) { return storage.Repair(ctx, dataDir) }
 
-// Record is a record of [Dump]. Its bytes are valid during the call.
-type Record struct {
-	Offset     int64
-	Time       time.Time
-	Key, Value []byte
-	Headers    []storage.Header
-	File       string // where its batch lies
-	Position   int64
-}
+// Record is a record of [Dump], and where its batch lies. Its bytes are valid
+// during the call.
+type Record = storage.Dumped
 
 // Dump calls fn for every record of a partition from an offset on, until fn
 // returns false, in a data folder that no broker uses. What cannot be read is
 // passed over: [Verify] lists it.
 func Dump(ctx context.Context, dataDir, topic string, partition int32, offset int64, fn func(Record) bool) error {
-	return storage.Dump(ctx, dataDir, topic, partition, offset, func(d storage.Dumped) bool {
-		return fn(Record{
-			Offset: d.Offset, Time: time.UnixMilli(d.Time), Key: d.Key, Value: d.Value, Headers: d.Headers,
-			File: d.File, Position: d.Pos,
-		})
-	})
+	return storage.Dump(ctx, dataDir, topic, partition, offset, fn)
 }
