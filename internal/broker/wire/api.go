@@ -1,12 +1,13 @@
 package wire
 
 import (
-	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/decodersring/decoder/internal/broker/code"
+	"github.com/decodersring/decoder/internal/broker/groups"
 )
 
 // api is a request that is served: its versions, and how it is begun.
@@ -68,26 +69,25 @@ func apis() map[int16]api {
 
 		int16(kmsg.FindCoordinator): on(0, 4, findCoordinator).reusing(),
 		int16(kmsg.JoinGroup):       on(0, 9, joinGroup),
-		int16(kmsg.SyncGroup):       on(0, 5, syncGroup),
-		int16(kmsg.Heartbeat):       on(0, 4, heartbeat),
-		int16(kmsg.LeaveGroup):      on(0, 5, leaveGroup),
-		int16(kmsg.OffsetCommit):    on(0, 9, offsetCommit),
-		int16(kmsg.OffsetFetch):     on(0, 9, offsetFetch),
+		int16(kmsg.SyncGroup):       on(0, 5, later((*groups.Manager).Sync)),
+		int16(kmsg.Heartbeat):       on(0, 4, atOnce((*groups.Manager).Heartbeat)),
+		int16(kmsg.LeaveGroup):      on(0, 5, atOnce((*groups.Manager).Leave)),
+		int16(kmsg.OffsetCommit):    on(0, 9, later((*groups.Manager).Commit)),
+		int16(kmsg.OffsetFetch):     on(0, 9, atOnce((*groups.Manager).Fetch)),
 		int16(kmsg.OffsetDelete):    on(0, 0, offsetDelete),
-		int16(kmsg.DescribeGroups):  on(0, 6, describeGroups),
-		int16(kmsg.ListGroups):      on(0, 5, listGroups),
+		int16(kmsg.DescribeGroups):  on(0, 6, atOnce((*groups.Manager).Describe)),
+		int16(kmsg.ListGroups):      on(0, 5, atOnce((*groups.Manager).List)),
 		int16(kmsg.DeleteGroups):    on(0, 2, deleteGroups),
 	})
 }
 
 func (s *Server) versions() []kmsg.ApiVersionsResponseApiKey {
 	var out []kmsg.ApiVersionsResponseApiKey
-	for key, a := range s.apis {
+	for _, key := range slices.Sorted(maps.Keys(s.apis)) {
 		k := kmsg.NewApiVersionsResponseApiKey()
-		k.ApiKey, k.MinVersion, k.MaxVersion = key, a.min, a.max
+		k.ApiKey, k.MinVersion, k.MaxVersion = key, s.apis[key].min, s.apis[key].max
 		out = append(out, k)
 	}
-	slices.SortFunc(out, func(a, b kmsg.ApiVersionsResponseApiKey) int { return cmp.Compare(a.ApiKey, b.ApiKey) })
 	return out
 }
 

@@ -48,8 +48,7 @@ func topicConfigs(t *storage.Topic, names []string) []kmsg.DescribeConfigsRespon
 			continue
 		}
 		c := kmsg.NewDescribeConfigsResponseResourceConfig()
-		value := e.Value
-		c.Name, c.Value, c.Source, c.IsDefault = e.Name, &value, configSource(e), !e.IsSet
+		c.Name, c.Value, c.Source, c.IsDefault = e.Name, new(e.Value), configSource(e), !e.IsSet
 		out = append(out, c)
 	}
 	return out

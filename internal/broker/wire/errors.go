@@ -59,6 +59,5 @@ func failure(err error) (int16, *string) {
 	if err == nil {
 		return code.None, nil
 	}
-	text := err.Error()
-	return errorCode(err), &text
+	return errorCode(err), new(err.Error())
 }

@@ -6,45 +6,29 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/decodersring/decoder/internal/broker/code"
+	"github.com/decodersring/decoder/internal/broker/groups"
 )
+
+// atOnce adapts what groups answer at once.
+func atOnce[R kmsg.Request, A kmsg.Response](ask func(*groups.Manager, R) A) func(request, R) reply {
+	return func(r request, req R) reply { return answered(ask(r.server.groups, req)) }
+}
+
+// later adapts what groups take in, and answer when it is durable or complete.
+func later[R kmsg.Request, A kmsg.Response](ask func(*groups.Manager, R) func(context.Context) A) func(request, R) reply {
+	return func(r request, req R) reply {
+		wait := ask(r.server.groups, req)
+		return func(ctx context.Context) kmsg.Response { return wait(ctx) }
+	}
+}
 
 func joinGroup(r request, req *kmsg.JoinGroupRequest) reply {
 	wait := r.server.groups.Join(req, r.client())
 	return func(ctx context.Context) kmsg.Response { return wait(ctx) }
 }
 
-func syncGroup(r request, req *kmsg.SyncGroupRequest) reply {
-	wait := r.server.groups.Sync(req)
-	return func(ctx context.Context) kmsg.Response { return wait(ctx) }
-}
-
-func heartbeat(r request, req *kmsg.HeartbeatRequest) reply {
-	return answered(r.server.groups.Heartbeat(req))
-}
-
-func leaveGroup(r request, req *kmsg.LeaveGroupRequest) reply {
-	return answered(r.server.groups.Leave(req))
-}
-
-func offsetCommit(r request, req *kmsg.OffsetCommitRequest) reply {
-	wait := r.server.groups.Commit(req)
-	return func(ctx context.Context) kmsg.Response { return wait(ctx) }
-}
-
-func offsetFetch(r request, req *kmsg.OffsetFetchRequest) reply {
-	return answered(r.server.groups.Fetch(req))
-}
-
 func offsetDelete(r request, req *kmsg.OffsetDeleteRequest) reply {
 	return func(ctx context.Context) kmsg.Response { return r.server.groups.DeleteOffsets(ctx, req) }
-}
-
-func describeGroups(r request, req *kmsg.DescribeGroupsRequest) reply {
-	return answered(r.server.groups.Describe(req))
-}
-
-func listGroups(r request, req *kmsg.ListGroupsRequest) reply {
-	return answered(r.server.groups.List(req))
 }
 
 func deleteGroups(r request, req *kmsg.DeleteGroupsRequest) reply {
@@ -56,20 +40,15 @@ const groupCoordinator = 0
 
 func findCoordinator(r request, req *kmsg.FindCoordinatorRequest) reply {
 	resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
-	host, port := r.advertised()
-	if req.Version < 4 {
-		resp.NodeID, resp.Host, resp.Port = nodeID, host, port
-		if req.CoordinatorType != groupCoordinator {
-			resp.ErrorCode, resp.NodeID, resp.Host, resp.Port = code.InvalidRequest, -1, "", -1
-		}
-		return answered(resp)
+	// Version 3 and below ask for one, and read what later ones do not.
+	resp.NodeID = nodeID
+	resp.Host, resp.Port = r.advertised()
+	if req.CoordinatorType != groupCoordinator {
+		resp.ErrorCode, resp.NodeID, resp.Host, resp.Port = code.InvalidRequest, -1, "", -1
 	}
 	for _, key := range req.CoordinatorKeys {
 		c := kmsg.NewFindCoordinatorResponseCoordinator()
-		c.Key, c.NodeID, c.Host, c.Port = key, nodeID, host, port
-		if req.CoordinatorType != groupCoordinator {
-			c.ErrorCode, c.NodeID, c.Host, c.Port = code.InvalidRequest, -1, "", -1
-		}
+		c.Key, c.ErrorCode, c.NodeID, c.Host, c.Port = key, resp.ErrorCode, resp.NodeID, resp.Host, resp.Port
 		resp.Coordinators = append(resp.Coordinators, c)
 	}
 	return answered(resp)

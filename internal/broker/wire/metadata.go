@@ -15,9 +15,6 @@ import (
 // nodeID is the only broker's.
 const nodeID = 1
 
-// noOperations says that authorized operations were not asked for.
-const noOperations = -2147483648
-
 // advertised is where the client is told to connect to.
 func (c *conn) advertised() (host string, port int32) {
 	if !c.remote { // its dialer comes here whatever the address
@@ -41,10 +38,7 @@ func metadata(r request, req *kmsg.MetadataRequest) reply {
 	b.NodeID = nodeID
 	b.Host, b.Port = r.advertised()
 	resp.Brokers = append(resp.Brokers, b)
-	resp.ControllerID = nodeID
-	id := r.server.store.ClusterID()
-	resp.ClusterID = &id
-	resp.AuthorizedOperations = noOperations
+	resp.ControllerID, resp.ClusterID = nodeID, new(r.server.store.ClusterID())
 	// No topics in version 0, null later: all of them.
 	if req.Topics == nil || req.Version == 0 && len(req.Topics) == 0 {
 		for _, t := range r.server.store.Topics() {
@@ -53,36 +47,41 @@ func metadata(r request, req *kmsg.MetadataRequest) reply {
 		return answered(resp)
 	}
 	for _, want := range req.Topics {
-		resp.Topics = append(resp.Topics, r.topic(want, req.AllowAutoTopicCreation || req.Version < 4))
+		resp.Topics = append(resp.Topics, r.wanted(want, req.AllowAutoTopicCreation || req.Version < 4))
 	}
 	return answered(resp)
 }
 
-// topic finds the topic asked for, by ID or by name, or creates it.
-func (r request) topic(want kmsg.MetadataRequestTopic, mayCreate bool) kmsg.MetadataResponseTopic {
-	missing := kmsg.NewMetadataResponseTopic()
-	missing.Topic, missing.TopicID = want.Topic, want.TopicID
-	if want.Topic == nil {
-		if t := r.server.store.TopicByID(want.TopicID); t != nil {
-			return describeTopic(t)
+// wanted describes the topic asked for, or creates it.
+func (r request) wanted(want kmsg.MetadataRequestTopic, mayCreate bool) kmsg.MetadataResponseTopic {
+	t, c := r.topic(want.Topic, want.TopicID)
+	if t == nil && want.Topic != nil {
+		if storage.CheckName(*want.Topic) != nil {
+			c = code.InvalidTopic
+		} else if mayCreate {
+			var err error
+			t, err = r.autoCreate(*want.Topic)
+			c = errorCode(err)
 		}
-		missing.ErrorCode = code.UnknownTopicID
-		return missing
 	}
-	if t := r.server.store.Topic(*want.Topic); t != nil {
+	if c == code.None {
 		return describeTopic(t)
 	}
-	missing.ErrorCode = code.UnknownTopicOrPartition
-	if storage.CheckName(*want.Topic) != nil {
-		missing.ErrorCode = code.InvalidTopic
-	} else if mayCreate {
-		t, err := r.autoCreate(*want.Topic)
-		if err == nil {
-			return describeTopic(t)
-		}
-		missing.ErrorCode = errorCode(err)
-	}
+	missing := kmsg.NewMetadataResponseTopic()
+	missing.Topic, missing.TopicID, missing.ErrorCode = want.Topic, want.TopicID, c
 	return missing
+}
+
+// topic finds a topic by name, or by ID when it has none.
+func (r request) topic(name *string, id [16]byte) (*storage.Topic, int16) {
+	t, unknown := r.server.store.TopicByID(id), code.UnknownTopicID
+	if name != nil {
+		t, unknown = r.server.store.Topic(*name), code.UnknownTopicOrPartition
+	}
+	if t == nil {
+		return nil, unknown
+	}
+	return t, code.None
 }
 
 func (r request) autoCreate(name string) (*storage.Topic, error) {
@@ -105,8 +104,7 @@ func (r request) autoCreate(name string) (*storage.Topic, error) {
 
 func describeTopic(t *storage.Topic) kmsg.MetadataResponseTopic {
 	rt := kmsg.NewMetadataResponseTopic()
-	name := t.Name
-	rt.Topic, rt.TopicID, rt.IsInternal, rt.AuthorizedOperations = &name, t.ID, t.Internal, noOperations
+	rt.Topic, rt.TopicID, rt.IsInternal = new(t.Name), t.ID, t.Internal
 	for _, p := range t.Partitions() {
 		rp := kmsg.NewMetadataResponseTopicPartition()
 		rp.Partition, rp.Leader, rp.LeaderEpoch = p.Index(), nodeID, storage.LeaderEpoch
@@ -119,7 +117,6 @@ func describeTopic(t *storage.Topic) kmsg.MetadataResponseTopic {
 func describeCluster(r request, req *kmsg.DescribeClusterRequest) reply {
 	resp := req.ResponseKind().(*kmsg.DescribeClusterResponse)
 	resp.ClusterID, resp.ControllerID = r.server.store.ClusterID(), nodeID
-	resp.ClusterAuthorizedOperations = noOperations
 	b := kmsg.NewDescribeClusterResponseBroker()
 	b.NodeID = nodeID
 	b.Host, b.Port = r.advertised()
@@ -134,7 +131,7 @@ func describeLogDirs(r request, req *kmsg.DescribeLogDirsRequest) reply {
 	resp := req.ResponseKind().(*kmsg.DescribeLogDirsResponse)
 	dir := kmsg.NewDescribeLogDirsResponseDir()
 	dir.Dir = r.server.store.Dir()
-	dir.UsableBytes, dir.TotalBytes = r.server.store.Free(), -1 // the disk's size is not asked for
+	dir.UsableBytes = r.server.store.Free() // the disk's size is not asked for
 	want := map[string]map[int32]bool{}
 	for _, t := range req.Topics {
 		want[t.Topic] = map[int32]bool{}

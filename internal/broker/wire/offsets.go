@@ -15,6 +15,17 @@ const (
 	atLocal    = -4 // earliest on local disk: all is local
 )
 
+// partition finds a partition, and compares the leader epoch a client knows
+// with the only one; -1 is none.
+func (r request) partition(topic string, i, epoch int32) (*storage.Partition, int16) {
+	if t := r.server.store.Topic(topic); t != nil {
+		if p := t.Partition(i); p != nil {
+			return p, checkEpoch(epoch)
+		}
+	}
+	return nil, code.UnknownTopicOrPartition
+}
+
 func listOffsets(r request, req *kmsg.ListOffsetsRequest) reply {
 	resp := req.ResponseKind().(*kmsg.ListOffsetsResponse)
 	for _, t := range req.Topics {
@@ -22,11 +33,9 @@ func listOffsets(r request, req *kmsg.ListOffsetsRequest) reply {
 		rt.Topic = t.Topic
 		for _, p := range t.Partitions {
 			rp := kmsg.NewListOffsetsResponseTopicPartition()
-			rp.Partition, rp.Offset, rp.Timestamp, rp.LeaderEpoch = p.Partition, -1, -1, -1
-			rp.ErrorCode = checkEpoch(p.CurrentLeaderEpoch)
-			if part := r.partition(t.Topic, p.Partition); part == nil {
-				rp.ErrorCode = code.UnknownTopicOrPartition
-			} else if rp.ErrorCode == code.None {
+			rp.Partition = p.Partition
+			var part *storage.Partition
+			if part, rp.ErrorCode = r.partition(t.Topic, p.Partition, p.CurrentLeaderEpoch); rp.ErrorCode == code.None {
 				listOffset(&rp, part, p.Timestamp)
 			}
 			rt.Partitions = append(rt.Partitions, rp)
@@ -48,19 +57,10 @@ func listOffset(rp *kmsg.ListOffsetsResponseTopicPartition, p *storage.Partition
 	default:
 		rp.Offset, rp.Timestamp, err = p.OffsetForTime(timestamp)
 	}
-	if err != nil {
-		rp.ErrorCode = errorCode(err)
-	}
+	rp.ErrorCode = errorCode(err)
 	if rp.Offset >= 0 {
 		rp.LeaderEpoch = storage.LeaderEpoch
 	}
-}
-
-func (r request) partition(topic string, i int32) *storage.Partition {
-	if t := r.server.store.Topic(topic); t != nil {
-		return t.Partition(i)
-	}
-	return nil
 }
 
 func offsetForLeaderEpoch(r request, req *kmsg.OffsetForLeaderEpochRequest) reply {
@@ -70,14 +70,10 @@ func offsetForLeaderEpoch(r request, req *kmsg.OffsetForLeaderEpochRequest) repl
 		rt.Topic = t.Topic
 		for _, p := range t.Partitions {
 			rp := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
-			rp.Partition, rp.LeaderEpoch, rp.EndOffset = p.Partition, -1, -1
-			part := r.partition(t.Topic, p.Partition)
-			switch c := checkEpoch(p.CurrentLeaderEpoch); {
-			case part == nil:
-				rp.ErrorCode = code.UnknownTopicOrPartition
-			case c != code.None:
-				rp.ErrorCode = c
-			case p.LeaderEpoch == storage.LeaderEpoch:
+			rp.Partition = p.Partition
+			var part *storage.Partition
+			part, rp.ErrorCode = r.partition(t.Topic, p.Partition, p.CurrentLeaderEpoch)
+			if rp.ErrorCode == code.None && p.LeaderEpoch == storage.LeaderEpoch {
 				rp.LeaderEpoch, rp.EndOffset = storage.LeaderEpoch, part.High()
 			}
 			rt.Partitions = append(rt.Partitions, rp)
@@ -95,10 +91,10 @@ func deleteRecords(r request, req *kmsg.DeleteRecordsRequest) reply {
 		for _, p := range t.Partitions {
 			rp := kmsg.NewDeleteRecordsResponseTopicPartition()
 			rp.Partition, rp.LowWatermark = p.Partition, -1
-			part := r.partition(t.Topic, p.Partition)
+			part, c := r.partition(t.Topic, p.Partition, -1)
 			switch {
-			case part == nil:
-				rp.ErrorCode = code.UnknownTopicOrPartition
+			case c != code.None:
+				rp.ErrorCode = c
 			case part.Topic().Internal || !part.Topic().Config().Delete:
 				rp.ErrorCode = code.PolicyViolation
 			default:

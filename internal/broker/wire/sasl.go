@@ -58,8 +58,7 @@ func saslAuthenticate(r request, req *kmsg.SASLAuthenticateRequest) reply {
 		r.sasl = nil
 		r.server.cfg.Metrics.SignInFailed()
 		r.server.cfg.Log.Warn("sign-in refused", "peer", r.host)
-		text := "sign-in failed"
-		resp.ErrorCode, resp.ErrorMessage = code.SASLAuthentication, &text
+		resp.ErrorCode, resp.ErrorMessage = code.SASLAuthentication, new(errSignIn.Error())
 		return answered(resp)
 	}
 	resp.SASLAuthBytes = out

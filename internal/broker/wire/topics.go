@@ -14,7 +14,6 @@ func createTopics(r request, req *kmsg.CreateTopicsRequest) reply {
 	for i := range req.Topics {
 		rt := kmsg.NewCreateTopicsResponseTopic()
 		rt.Topic = req.Topics[i].Topic
-		rt.NumPartitions, rt.ReplicationFactor = -1, -1
 		rt.ErrorCode, rt.ErrorMessage = failure(r.createTopic(req, &req.Topics[i], &rt))
 		resp.Topics = append(resp.Topics, rt)
 	}
@@ -50,8 +49,7 @@ func (r request) createTopic(req *kmsg.CreateTopicsRequest, t *kmsg.CreateTopics
 	rt.TopicID, rt.NumPartitions, rt.ReplicationFactor = created.ID, int32(spec.Partitions), 1
 	for _, e := range created.Config().Entries() {
 		c := kmsg.NewCreateTopicsResponseTopicConfig()
-		value := e.Value
-		c.Name, c.Value, c.Source = e.Name, &value, int8(configSource(e))
+		c.Name, c.Value, c.Source = e.Name, new(e.Value), int8(configSource(e))
 		rt.Configs = append(rt.Configs, c)
 	}
 	return nil
@@ -81,21 +79,16 @@ func deleteTopics(r request, req *kmsg.DeleteTopicsRequest) reply {
 	for _, t := range topics {
 		rt := kmsg.NewDeleteTopicsResponseTopic()
 		rt.Topic, rt.TopicID = t.Topic, t.TopicID
-		found := r.server.store.TopicByID(t.TopicID)
-		unknown := code.UnknownTopicID
-		if t.Topic != nil {
-			found, unknown = r.server.store.Topic(*t.Topic), code.UnknownTopicOrPartition
-		}
+		found, c := r.topic(t.Topic, t.TopicID)
 		switch {
-		case found == nil:
-			rt.ErrorCode = unknown
+		case c != code.None:
+			rt.ErrorCode = c
 		case found.Internal:
 			rt.ErrorCode = code.InvalidTopic
 		default:
-			name := found.Name
-			rt.Topic, rt.TopicID = &name, found.ID
-			if rt.ErrorCode, rt.ErrorMessage = failure(r.server.store.Delete(name)); rt.ErrorCode == code.None {
-				r.server.groups.TopicDeleted(r.ctx, name)
+			rt.Topic, rt.TopicID = new(found.Name), found.ID
+			if rt.ErrorCode, rt.ErrorMessage = failure(r.server.store.Delete(found.Name)); rt.ErrorCode == code.None {
+				r.server.groups.TopicDeleted(r.ctx, found.Name)
 			}
 		}
 		resp.Topics = append(resp.Topics, rt)
