@@ -2,7 +2,6 @@ package storage
 
 import (
 	"errors"
-	"fmt"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -15,10 +14,8 @@ type checkpointDocument struct {
 	Partitions map[string]map[int32]point `json:"partitions"` // by topic id
 }
 
-func topicKey(p *Partition) string { return fmt.Sprintf("%x", p.topic.ID) }
-
 // point is from where the partition is recovered.
-func (d checkpointDocument) point(p *Partition) point { return d.Partitions[topicKey(p)][p.index] }
+func (d checkpointDocument) point(p *Partition) point { return d.Partitions[p.topic.id()][p.index] }
 
 func (s *Store) checkpointIfDirty() (done bool) {
 	if !s.dirty.Swap(false) {
@@ -103,7 +100,7 @@ func (s *Store) writeCheckpoint() error {
 	forget := s.now().Add(-producerExpiry)
 	doc := checkpointDocument{Journal: s.journalFloor.Load(), Partitions: map[string]map[int32]point{}}
 	for _, p := range s.partitions() {
-		id := topicKey(p)
+		id := p.topic.id()
 		p.mu.Lock()
 		p.producers.expire(forget)
 		if p.active != nil || p.offline != nil {

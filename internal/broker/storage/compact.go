@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -19,26 +18,29 @@ const compactKeys = 16 << 20
 // of the same key replaces. New files are written aside, synced, and take the
 // old ones' place by a rename, so that a crash leaves the old or the new.
 func (p *Partition) compact(cfg *Config, now time.Time) {
-	segs := p.compactable()
+	p.mu.Lock()
+	segs := p.passed()
+	p.mu.Unlock()
 	if len(segs) == 0 || segs[len(segs)-1].end.Load() <= p.cleaned {
 		return
 	}
-	latest, upTo, err := p.latestOffsets(segs)
-	if err == nil {
-		err = p.rewrite(segs, upTo, keeper{latest: latest, upTo: upTo, tombstones: now.UnixMilli() - cfg.DeleteRetentionMs}, cfg)
+	latest, segs, err := p.latestOffsets(segs)
+	k := keeper{latest: latest, tombstones: now.UnixMilli() - cfg.DeleteRetentionMs}
+	for rest := segs; len(rest) > 0 && err == nil; {
+		n := together(rest, cfg.SegmentBytes)
+		err = p.rewrite(rest[:n], k)
+		rest = rest[n:]
 	}
 	if err != nil {
 		p.store.log.Warn("compaction failed, the old segments stay", "dir", p.dir, "error", err)
 		return
 	}
-	p.cleaned = upTo
+	p.cleaned = segs[len(segs)-1].end.Load()
 }
 
-// compactable returns the segments that nobody writes and recovery leaves
-// alone.
-func (p *Partition) compactable() []*segment {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// passed returns the first segments, which nobody writes and recovery leaves
+// alone. The caller holds p.mu.
+func (p *Partition) passed() []*segment {
 	segs := *p.segments.Load()
 	n := 0
 	for n < len(segs) && segs[n] != p.active && segs[n].end.Load() <= p.point.Next && !slices.Contains(p.sealed, segs[n]) {
@@ -47,17 +49,17 @@ func (p *Partition) compactable() []*segment {
 	return segs[:n:n]
 }
 
-// latestOffsets reads what has not been compacted yet: where each key was
-// last written. It knows all up to upTo.
-func (p *Partition) latestOffsets(segs []*segment) (latest map[string]int64, upTo int64, err error) {
+// latestOffsets reads what has not been compacted yet: where each key was last
+// written. It knows all of the segments it returns.
+func (p *Partition) latestOffsets(segs []*segment) (latest map[string]int64, known []*segment, err error) {
 	latest = map[string]int64{}
 	room := compactKeys
-	for _, s := range segs {
+	for i, s := range segs {
 		if s.end.Load() <= p.cleaned {
 			continue
 		}
 		if room <= 0 {
-			break
+			return latest, segs[:i], nil
 		}
 		err := p.eachBatch(s, func(_ int64, b []byte, h *header) error {
 			return eachRecord(b, h, func(r *Record) bool {
@@ -69,17 +71,15 @@ func (p *Partition) latestOffsets(segs []*segment) (latest map[string]int64, upT
 			})
 		})
 		if err != nil {
-			return nil, 0, err
+			return nil, nil, err
 		}
-		upTo = s.end.Load()
 	}
-	return latest, upTo, nil
+	return latest, segs, nil
 }
 
 // keeper decides which records stay.
 type keeper struct {
 	latest     map[string]int64
-	upTo       int64
 	tombstones int64 // older ones go
 }
 
@@ -90,27 +90,20 @@ func (k *keeper) keeps(r *Record) bool {
 	return r.Value != nil || r.Time >= k.tombstones
 }
 
-// rewrite writes the segments anew, small ones together.
-func (p *Partition) rewrite(segs []*segment, upTo int64, k keeper, cfg *Config) error {
-	for len(segs) > 0 && segs[0].base < upTo {
-		n, size := 0, int64(0)
-		for n < len(segs) && segs[n].base < upTo && (n == 0 || size+segs[n].size.Load() <= cfg.SegmentBytes) &&
-			segs[n].end.Load()-segs[0].base < math.MaxUint32 {
-			size += segs[n].size.Load()
-			n++
+// together says how many of the segments, the first at least, fit into one.
+func together(segs []*segment, limit int64) int {
+	n, size := 1, segs[0].size.Load()
+	for _, s := range segs[1:] {
+		if size += s.size.Load(); size > limit || s.end.Load()-segs[0].base >= math.MaxUint32 {
+			break
 		}
-		if n == 0 {
-			return fmt.Errorf("segment %s spans too many offsets", segs[0].path)
-		}
-		if err := p.rewriteGroup(segs[:n], k); err != nil {
-			return err
-		}
-		segs = segs[n:]
+		n++
 	}
-	return nil
+	return n
 }
 
-func (p *Partition) rewriteGroup(group []*segment, k keeper) error {
+// rewrite writes what is kept of a group of segments into one.
+func (p *Partition) rewrite(group []*segment, k keeper) error {
 	return p.replace(group, func(s *segment) error {
 		for _, old := range group {
 			if err := p.eachBatch(old, func(_ int64, b []byte, h *header) error { return s.writeKept(b, h, &k) }); err != nil {
@@ -173,7 +166,7 @@ func (s *segment) writeKept(b []byte, h *header, k *keeper) error {
 // after a crash.
 func (p *Partition) swap(group []*segment, s *segment) error {
 	fsys := p.store.fs
-	name := swapName(p.dir, s.base, group[len(group)-1].base)
+	name := fmt.Sprintf(swapName, s.base, group[len(group)-1].base)
 	p.filesMu.Lock()
 	defer p.filesMu.Unlock()
 	p.mu.Lock()
@@ -186,11 +179,7 @@ func (p *Partition) swap(group []*segment, s *segment) error {
 	if at < 0 || at+len(group) > len(now) {
 		return nil // retention took them meanwhile
 	}
-	err := fsys.Rename(s.path+logSuffix, name)
-	if err == nil {
-		err = fsys.SyncDir(p.dir)
-	}
-	if err != nil {
+	if err := renameDurably(fsys, s.path+logSuffix, filepath.Join(p.dir, name)); err != nil {
 		return err
 	}
 	if err := finishSwaps(fsys, p.dir); err != nil {
@@ -208,9 +197,9 @@ func (p *Partition) swap(group []*segment, s *segment) error {
 	return nil
 }
 
-func swapName(dir string, first, last int64) string {
-	return filepath.Join(dir, fmt.Sprintf("%020d-%020d%s", first, last, swapSuffix))
-}
+// swapName has the base offsets of the first and the last segment that the
+// file replaces.
+const swapName = "%020d-%020d.swap"
 
 // finishSwaps completes compactions that have reached their .swap name: the
 // segments it replaces go, then it takes the first one's name. An index that
@@ -225,11 +214,8 @@ func finishSwaps(fsys FS, dir string) error {
 	}
 	for _, e := range entries {
 		var first, last int64
-		if !strings.HasSuffix(e.Name(), swapSuffix) {
-			continue
-		}
-		if _, err := fmt.Sscanf(e.Name(), "%020d-%020d"+swapSuffix, &first, &last); err != nil {
-			continue
+		if _, err := fmt.Sscanf(e.Name(), swapName, &first, &last); err != nil {
+			continue // another file
 		}
 		segs, err := listSegments(fsys, dir)
 		if err != nil {
@@ -242,10 +228,7 @@ func finishSwaps(fsys FS, dir string) error {
 				}
 			}
 		}
-		if err := fsys.Rename(filepath.Join(dir, e.Name()), segmentPath(dir, first)+logSuffix); err != nil {
-			return err
-		}
-		if err := fsys.SyncDir(dir); err != nil {
+		if err := renameDurably(fsys, filepath.Join(dir, e.Name()), segmentPath(dir, first)+logSuffix); err != nil {
 			return err
 		}
 	}

@@ -211,19 +211,6 @@ func names(t map[string]*inode) []string {
 	return out
 }
 
-func (c *crashFS) Remove(name string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.step("remove", name); err != nil {
-		return err
-	}
-	if c.now[name] == nil {
-		return &fs.PathError{Op: "remove", Path: name, Err: fs.ErrNotExist}
-	}
-	c.tree(func(t map[string]*inode) { delete(t, name) })
-	return nil
-}
-
 func (c *crashFS) RemoveAll(name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -47,16 +47,19 @@ func writeAside(fsys FS, path string, b []byte) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
 	}
-	if err == nil {
-		err = fsys.Rename(aside, path)
+	return renameDurably(fsys, aside, path)
+}
+
+// renameDurably is for names whose folder is the same, or whose old one may
+// come back: only the new one's is synced.
+func renameDurably(fsys FS, from, to string) error {
+	if err := fsys.Rename(from, to); err != nil {
+		return err
 	}
-	if err == nil {
-		err = fsys.SyncDir(filepath.Dir(path))
-	}
-	return err
+	return fsys.SyncDir(filepath.Dir(to))
 }
 
 // readDocument fills v. The error is fs.ErrNotExist when there is none,

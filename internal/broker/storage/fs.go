@@ -12,7 +12,8 @@ type FS interface {
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
 	MkdirAll(name string, perm fs.FileMode) error
 	Rename(from, to string) error
-	Remove(name string) error
+	// RemoveAll removes a file, or a directory with all there is in it, if
+	// there is one.
 	RemoveAll(name string) error
 	ReadDir(name string) ([]fs.DirEntry, error)
 	// SyncDir makes the entries of a directory durable: what was created,
@@ -54,9 +55,6 @@ func (OS) MkdirAll(name string, perm fs.FileMode) error { return os.MkdirAll(nam
 
 // Rename implements [FS].
 func (OS) Rename(from, to string) error { return os.Rename(from, to) }
-
-// Remove implements [FS].
-func (OS) Remove(name string) error { return os.Remove(name) }
 
 // RemoveAll implements [FS].
 func (OS) RemoveAll(name string) error { return os.RemoveAll(name) }

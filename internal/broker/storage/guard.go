@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,9 +14,9 @@ import (
 // only be kept by removing what is still to be read. Between two looks at the
 // disk it counts what is written.
 type guard struct {
-	free    atomic.Int64 // bytes, as far as known
-	grown   atomic.Int64 // bytes written since the budget was last looked at
-	refusal atomic.Pointer[refusal]
+	free    atomic.Int64          // bytes, as far as known
+	grown   atomic.Int64          // bytes written since the budget was last looked at
+	refusal atomic.Pointer[error] // why nothing new is taken in
 
 	mu    sync.Mutex
 	full  error // nil: there is room on the disk
@@ -23,9 +24,6 @@ type guard struct {
 	since time.Time
 	told  error // what was last told of
 }
-
-// refusal is why nothing new is taken in.
-type refusal struct{ err error }
 
 // Parts of MinFree that are kept: a quarter for what is made from records taken
 // in before, since that is what frees room, and an eighth for the least of it,
@@ -104,28 +102,17 @@ const tellAfter = 2 * time.Second
 // judge sets what is refused, and tells what has changed. The caller holds
 // g.mu.
 func (g *guard) judge(s *Store) {
-	now := g.held
-	if g.full != nil {
-		now = g.full
-	}
-	switch before := g.refused(); {
-	case now == nil:
-		g.refusal.Store(nil)
-	case before == nil:
+	now := cmp.Or(g.full, g.held)
+	if now != nil && g.refused() == nil {
 		g.since = time.Now()
-		fallthrough
-	default:
-		g.refusal.Store(&refusal{now})
 	}
-	if now != nil && g.full == nil && time.Since(g.since) < tellAfter {
+	g.refusal.Store(&now)
+	if now != nil && g.full == nil && time.Since(g.since) < tellAfter || fmt.Sprint(now) == fmt.Sprint(g.told) {
 		return
 	}
-	switch {
-	case now == nil && g.told == nil, now != nil && g.told != nil && now.Error() == g.told.Error():
-		return
-	case now == nil:
+	if now == nil {
 		s.log.Info("intake goes on")
-	case g.told == nil || errors.Is(now, ErrDiskFull) != errors.Is(g.told, ErrDiskFull):
+	} else if g.told == nil || errors.Is(now, ErrDiskFull) != errors.Is(g.told, ErrDiskFull) {
 		s.log.Warn("intake is refused, producers are asked to try again", "reason", now)
 	}
 	g.told = now
@@ -136,7 +123,7 @@ func (g *guard) judge(s *Store) {
 
 func (g *guard) refused() error {
 	if r := g.refusal.Load(); r != nil {
-		return r.err
+		return *r
 	}
 	return nil
 }

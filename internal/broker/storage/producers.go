@@ -65,20 +65,13 @@ func (ps producers) check(h *header) (dup *producerBatch, err error) {
 		}
 	}
 	last := p.Batches[len(p.Batches)-1].Last
-	if h.sequence == nextSequence(last) {
+	if h.sequence == (last+1)&math.MaxInt32 { // 0 comes after the largest
 		return nil, nil
 	}
 	if before := last - h.sequence; before >= 0 && before < math.MaxInt32/2 {
 		return nil, ErrDuplicateSequence
 	}
 	return nil, ErrSequence
-}
-
-func nextSequence(s int32) int32 {
-	if s == math.MaxInt32 {
-		return 0
-	}
-	return s + 1
 }
 
 // note remembers an appended batch.

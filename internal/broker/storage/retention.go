@@ -80,18 +80,14 @@ func (p *Partition) rollOrFail() {
 func (p *Partition) remove(n int, why string) int64 {
 	p.syncMu.Lock()
 	p.mu.Lock()
-	segs := *p.segments.Load()
-	n = min(n, len(segs))
-	for n > 0 && (segs[n-1] == p.active || segs[n-1].end.Load() > p.point.Next || slices.Contains(p.sealed, segs[n-1])) {
-		n--
-	}
-	if n == 0 || p.closed || p.offline != nil {
+	gone := p.passed()
+	gone = gone[:min(n, len(gone))]
+	if len(gone) == 0 || p.writable() != nil {
 		p.mu.Unlock()
 		p.syncMu.Unlock()
 		return 0
 	}
-	gone := segs[:n]
-	rest := slices.Clone(segs[n:])
+	rest := slices.Clone((*p.segments.Load())[len(gone):])
 	p.segments.Store(&rest)
 	p.start.Store(max(p.start.Load(), rest[0].base))
 	p.mu.Unlock()

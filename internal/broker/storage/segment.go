@@ -16,7 +16,6 @@ const (
 	logSuffix   = ".log"
 	indexSuffix = ".index"
 	cutSuffix   = ".cut"
-	swapSuffix  = ".swap"
 	newSuffix   = ".new"
 )
 
@@ -198,12 +197,10 @@ func (s *segment) keepAside(fsys FS, from, to int64) (name string, err error) {
 
 // remove removes the log first: an index alone is nothing.
 func (s *segment) remove(fsys FS) error {
-	for _, suffix := range []string{logSuffix, indexSuffix} {
-		if err := fsys.Remove(s.path + suffix); err != nil && !notExist(err) {
-			return err
-		}
+	if err := fsys.RemoveAll(s.path + logSuffix); err != nil {
+		return err
 	}
-	return nil
+	return fsys.RemoveAll(s.path + indexSuffix)
 }
 
 // finish seals a segment, makes it durable and closes its files.

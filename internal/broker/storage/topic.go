@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 )
 
@@ -44,6 +45,11 @@ func (t *Topic) Partition(i int32) *Partition {
 
 func (t *Topic) dir() string { return filepath.Join(t.store.topicsDir(), t.Name) }
 
+func (t *Topic) id() string { return hex.EncodeToString(t.ID[:]) }
+
+// trash is its folder on its way in or out.
+func (t *Topic) trash() string { return filepath.Join(t.store.trashDir(), t.id()) }
+
 func (t *Topic) partitionDir(i int32) string {
 	return filepath.Join(t.dir(), strconv.FormatInt(int64(i), 10))
 }
@@ -61,7 +67,7 @@ const topicFile = "topic.json"
 
 func (t *Topic) write(dir string, partitions int, cfg *Config) error {
 	return writeDocument(t.store.fs, filepath.Join(dir, topicFile), topicDocument{
-		Name: t.Name, ID: hex.EncodeToString(t.ID[:]), Partitions: partitions,
+		Name: t.Name, ID: t.id(), Partitions: partitions,
 		Internal: t.Internal, Config: cfg.set,
 	})
 }
@@ -104,11 +110,10 @@ func CheckName(name string) error {
 	if name == "" || name == "." || name == ".." || len(name) > maxTopicName {
 		return ErrInvalidTopic
 	}
-	for _, c := range []byte(name) {
-		ok := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-'
-		if !ok {
-			return ErrInvalidTopic
-		}
+	if strings.ContainsFunc(name, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-'
+	}) {
+		return ErrInvalidTopic
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"cmp"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -92,16 +91,12 @@ func (s *Store) Create(spec TopicSpec) (*Topic, error) {
 	t := &Topic{Name: spec.Name, ID: newID(), Internal: spec.Internal, store: s}
 	t.config.Store(cfg)
 	t.grow(spec.Partitions)
-	aside := filepath.Join(s.trashDir(), hex.EncodeToString(t.ID[:]))
-	err = s.makeFolders(aside, 0, spec.Partitions)
+	err = s.makeFolders(t.trash(), 0, spec.Partitions)
 	if err == nil {
-		err = t.write(aside, spec.Partitions, cfg) // which syncs the folder
+		err = t.write(t.trash(), spec.Partitions, cfg) // which syncs the folder
 	}
 	if err == nil {
-		err = s.fs.Rename(aside, t.dir())
-	}
-	if err == nil {
-		err = s.fs.SyncDir(s.topicsDir())
+		err = renameDurably(s.fs, t.trash(), t.dir())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("creating topic %s: %w", spec.Name, err)
@@ -113,7 +108,7 @@ func (s *Store) Create(spec TopicSpec) (*Topic, error) {
 // Delete removes a topic with all its records; it is durable when Delete
 // returns.
 func (s *Store) Delete(name string) error {
-	t, trash, err := s.detach(name)
+	t, err := s.detach(name)
 	if err != nil {
 		return err
 	}
@@ -125,29 +120,29 @@ func (s *Store) Delete(name string) error {
 			s.tellOffline(p, nil)
 		}
 	}
-	if err := s.fs.RemoveAll(trash); err != nil { // the next start tries again
+	if err := s.fs.RemoveAll(t.trash()); err != nil { // the next start tries again
 		s.log.Warn("removing deleted topic", "topic", name, "error", err)
 	}
 	return nil
 }
 
-func (s *Store) detach(name string) (*Topic, string, error) {
+func (s *Store) detach(name string) (*Topic, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.byName[name]
 	if t == nil {
-		return nil, "", ErrUnknownTopic
+		return nil, ErrUnknownTopic
 	}
-	trash := filepath.Join(s.trashDir(), hex.EncodeToString(t.ID[:]))
-	if err := s.fs.Rename(t.dir(), trash); err != nil {
-		return nil, "", fmt.Errorf("deleting topic %s: %w", name, err)
+	err := s.fs.Rename(t.dir(), t.trash())
+	if err == nil {
+		err = errors.Join(s.fs.SyncDir(s.topicsDir()), s.fs.SyncDir(s.trashDir()))
 	}
-	if err := errors.Join(s.fs.SyncDir(s.topicsDir()), s.fs.SyncDir(s.trashDir())); err != nil {
-		return nil, "", fmt.Errorf("deleting topic %s: %w", name, err)
+	if err != nil {
+		return nil, fmt.Errorf("deleting topic %s: %w", name, err)
 	}
 	delete(s.byName, name)
 	delete(s.byID, t.ID)
-	return t, trash, nil
+	return t, nil
 }
 
 // changeable returns a topic that clients may change. The caller holds s.mu.

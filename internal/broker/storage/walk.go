@@ -34,20 +34,14 @@ func eachBatchIn(b []byte, pos int64, fn batchFunc) (n, need int, err error) {
 		if !ok || !crcOK(rest, &h) {
 			return n, 0, nil
 		}
-		if err := fn(pos+int64(n), rest[:h.size], &h); err != nil {
-			return n, 0, notInvalid(err)
+		if err := fn(pos+int64(n), rest[:h.size], &h); errors.Is(err, ErrInvalidBatch) {
+			return n, 0, nil
+		} else if err != nil {
+			return n, 0, err
 		}
 		n += h.size
 	}
 	return n, headerSize, nil
-}
-
-// notInvalid leaves out that a batch is malformed: it counts as corrupt.
-func notInvalid(err error) error {
-	if errors.Is(err, ErrInvalidBatch) {
-		return nil
-	}
-	return err
 }
 
 // walk calls fn for every batch from pos up to limit and returns where it
