@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -31,8 +32,9 @@ type conn struct {
 	host     string
 	signedIn bool
 	user     string
-	sasl     exchange // between handshake and the end of sign-in
-	out      []byte   // the writer's
+	sasl     exchange     // between handshake and the end of sign-in
+	out      []byte       // of whoever answers
+	waiting  atomic.Int32 // requests the writer has to answer
 }
 
 // reply is the second half of a request: it may wait, and returns the
@@ -50,6 +52,7 @@ type pending struct {
 	key           int16
 	begun         time.Time
 	reply         reply
+	brief         bool // the reply waits for one sync at most
 }
 
 func (c *conn) serve(ctx context.Context) {
@@ -147,6 +150,10 @@ func (c *conn) next(ctx context.Context, r *bufio.Reader, out chan<- pending) er
 	if err != nil {
 		return err
 	}
+	if p.brief && r.Buffered() == 0 && c.waiting.Load() == 0 {
+		return c.answer(ctx, p) // at once: to wake the writer takes longer
+	}
+	c.waiting.Add(1)
 	select {
 	case out <- p:
 		return nil
@@ -233,20 +240,29 @@ func (r request) client() groups.Client { return groups.Client{ID: r.clientID, H
 func (c *conn) write(ctx context.Context, out <-chan pending) (err error) {
 	defer c.recovered(&err)
 	for p := range out {
-		resp := p.reply(ctx)
-		c.server.cfg.Metrics.Request(p.key, time.Since(p.begun))
-		if resp == nil {
-			continue
-		}
-		if ctx.Err() != nil {
-			return nil // what waited was cut short: no answer is better
-		}
-		if err := c.send(p.correlationID, resp); err != nil {
+		if err := c.answer(ctx, p); err != nil {
 			return err
 		}
-		if end, ok := resp.(*kmsg.SASLAuthenticateResponse); ok && end.ErrorCode != 0 {
-			return errSignIn
-		}
+		c.waiting.Add(-1)
+	}
+	return nil
+}
+
+// answer waits for a request's reply and sends it.
+func (c *conn) answer(ctx context.Context, p pending) error {
+	resp := p.reply(ctx)
+	c.server.cfg.Metrics.Request(p.key, time.Since(p.begun))
+	if ctx.Err() != nil {
+		return ctx.Err() // what waited was cut short: no answer is better
+	}
+	if resp == nil {
+		return nil
+	}
+	if err := c.send(p.correlationID, resp); err != nil {
+		return err
+	}
+	if end, ok := resp.(*kmsg.SASLAuthenticateResponse); ok && end.ErrorCode != 0 {
+		return errSignIn
 	}
 	return nil
 }
@@ -277,6 +293,10 @@ func (c *conn) send(correlationID int32, resp kmsg.Response) error {
 }
 
 func writeInset(w io.Writer, b []byte, insets []inset) error {
+	if len(insets) == 0 {
+		_, err := w.Write(b)
+		return err
+	}
 	var pieces net.Buffers
 	from := 0
 	for _, in := range insets {

@@ -20,6 +20,8 @@ const (
 	firstRecordBatch = 3
 	// maxBatches bounds the topics and partitions of a produce request.
 	maxBatches = 100_000
+	// maxBrief is the largest request that is answered without the writer.
+	maxBrief = 64 << 10
 	// refusalDelay is how long a producer waits for a refusal that it answers
 	// by trying again: without it, it would send the same bytes ten times a
 	// second.
@@ -73,7 +75,7 @@ func (c *conn) beginProduce(ctx context.Context, r *bufio.Reader, size int) (pen
 		return done, err
 	}
 	done.begun = time.Now() // the whole of it is here
-	done.reply = p.finish
+	done.reply, done.brief = p.finish, size <= maxBrief && p.held == nil
 	return done, nil
 }
 
