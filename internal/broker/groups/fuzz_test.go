@@ -12,7 +12,9 @@ import (
 func FuzzLoad(f *testing.F) {
 	g := newGroup(New(Config{}, nil), "g")
 	g.protocolType, g.protocol, g.leader = "consumer", "range", "a"
-	g.members["a"] = &member{id: "a", instance: new("i"), protocols: protocols("range"), assignment: []byte("all"), session: time.Minute}
+	g.members["a"] = &member{protocols: protocols("range"), GroupMetadataValueMember: kmsg.GroupMetadataValueMember{
+		MemberID: "a", InstanceID: new("i"), Assignment: []byte("all"), SessionTimeoutMillis: 60_000,
+	}}
 	o := newOffset(kmsg.OffsetCommitRequestTopicPartition{Offset: 5}, time.Now().UnixMilli())
 	f.Add(metadataKey("g"), g.metadataValue(), offsetKey("g", topicPartition{"t", 0}), o.AppendTo(nil))
 	f.Fuzz(func(t *testing.T, key, value, key2, value2 []byte) {

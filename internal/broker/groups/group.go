@@ -49,17 +49,13 @@ type group struct {
 	began        map[string]map[int32]int64 // the log's ends when it was new; nil: it was loaded
 }
 
-// member is one consumer in a group.
+// member is one consumer in a group, as the log has it, but for its
+// subscription: that is what it says for the protocol chosen.
 type member struct {
-	id         string
-	instance   *string
-	client     Client
-	session    time.Duration
-	rebalance  time.Duration
-	protocols  []kmsg.JoinGroupRequestProtocol
-	assignment []byte
-	expires    *timer
-	waits      func(errorCode int16) // answers its join or sync; nil: it does not wait
+	kmsg.GroupMetadataValueMember
+	protocols []kmsg.JoinGroupRequestProtocol
+	expires   *timer
+	waits     func(errorCode int16) // answers its join or sync; nil: it does not wait
 }
 
 func newGroup(m *Manager, id string) *group {
@@ -75,6 +71,8 @@ func newGroup(m *Manager, id string) *group {
 func (g *group) setState(s state) {
 	g.state, g.since = s, time.Now()
 }
+
+func millis(n int32) time.Duration { return time.Duration(n) * time.Millisecond }
 
 func newMemberID(prefix string) string {
 	var b [16]byte
@@ -96,10 +94,10 @@ func (g *group) alive(mb *member) {
 	if mb.expires != nil {
 		mb.expires.Stop()
 	}
-	mb.expires = g.after(mb.session, func() {
+	mb.expires = g.after(millis(mb.SessionTimeoutMillis), func() {
 		// Not while it waits for an answer of ours.
-		if g.members[mb.id] == mb && mb.waits == nil {
-			g.m.cfg.Log.Info("member's session expired", "group", g.id, "member", mb.id)
+		if g.members[mb.MemberID] == mb && mb.waits == nil {
+			g.m.cfg.Log.Info("member's session expired", "group", g.id, "member", mb.MemberID)
 			g.remove(mb)
 		}
 	})
@@ -146,11 +144,11 @@ func (g *group) remove(mb *member) {
 func (g *group) drop(mb *member) {
 	g.answer(mb, code.UnknownMemberID)
 	mb.expires.Stop()
-	delete(g.members, mb.id)
-	if mb.instance != nil && g.static[*mb.instance] == mb.id {
-		delete(g.static, *mb.instance)
+	delete(g.members, mb.MemberID)
+	if mb.InstanceID != nil && g.static[*mb.InstanceID] == mb.MemberID {
+		delete(g.static, *mb.InstanceID)
 	}
-	if g.leader == mb.id {
+	if g.leader == mb.MemberID {
 		g.leader = ""
 	}
 }
@@ -220,9 +218,9 @@ func (g *group) describe(r *kmsg.DescribeGroupsResponseGroup) {
 	}
 	for _, mb := range g.sorted() {
 		d := kmsg.NewDescribeGroupsResponseGroupMember()
-		d.MemberID, d.InstanceID, d.ClientID, d.ClientHost = mb.id, mb.instance, mb.client.ID, mb.client.Host
+		d.MemberID, d.InstanceID, d.ClientID, d.ClientHost = mb.MemberID, mb.InstanceID, mb.ClientID, mb.ClientHost
 		if g.state == stable {
-			d.ProtocolMetadata, d.MemberAssignment = mb.metadata(g.protocol), mb.assignment
+			d.ProtocolMetadata, d.MemberAssignment = mb.metadata(g.protocol), mb.Assignment
 		}
 		r.Members = append(r.Members, d)
 	}

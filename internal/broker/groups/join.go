@@ -47,7 +47,7 @@ func orEnd[R any](answer <-chan R, ended R) func(context.Context) R {
 
 // join sees to it that the call is answered, or says why it is refused.
 func (m *Manager) join(j joinCall) int16 {
-	session := time.Duration(j.SessionTimeoutMillis) * time.Millisecond
+	session := millis(j.SessionTimeoutMillis)
 	if session < minSessionTimeout || session > maxSessionTimeout {
 		return code.InvalidSessionTimeout
 	}
@@ -76,7 +76,7 @@ func (m *Manager) join(j joinCall) int16 {
 		return c
 	}
 	same := mb.sameProtocols(j.Protocols)
-	if g.state == completing && same || g.state == stable && same && mb.id != g.leader {
+	if g.state == completing && same || g.state == stable && same && mb.MemberID != g.leader {
 		mb.update(j)
 		g.alive(mb)
 		j.answer <- g.joined(j, mb)
@@ -134,7 +134,7 @@ func (g *group) joinNew(j joinCall) int16 {
 		g.add(j, id)
 		return code.None
 	}
-	g.pending[id] = g.after(time.Duration(j.SessionTimeoutMillis)*time.Millisecond, func() {
+	g.pending[id] = g.after(millis(j.SessionTimeoutMillis), func() {
 		delete(g.pending, id)
 		g.completeIfJoined()
 	})
@@ -143,10 +143,11 @@ func (g *group) joinNew(j joinCall) int16 {
 }
 
 func (g *group) add(j joinCall, id string) {
-	mb := &member{id: id, instance: j.InstanceID}
+	mb := &member{}
+	mb.MemberID, mb.InstanceID = id, j.InstanceID
 	g.members[id] = mb
-	if mb.instance != nil {
-		g.static[*mb.instance] = id
+	if mb.InstanceID != nil {
+		g.static[*mb.InstanceID] = id
 	}
 	g.rejoin(mb, j)
 }
@@ -155,10 +156,10 @@ func (g *group) add(j joinCall, id string) {
 // it wants what it had, nobody else notices.
 func (g *group) replace(mb *member, j joinCall, id string) {
 	g.answer(mb, code.FencedInstanceID)
-	old, had := mb.id, mb.metadata(g.protocol)
+	old, had := mb.MemberID, mb.metadata(g.protocol)
 	delete(g.members, old)
-	mb.id = id
-	g.members[id], g.static[*mb.instance] = mb, id
+	mb.MemberID = id
+	g.members[id], g.static[*mb.InstanceID] = mb, id
 	leads := g.leader == old
 	if leads {
 		g.leader = id
@@ -180,11 +181,10 @@ func (g *group) replace(mb *member, j joinCall, id string) {
 }
 
 func (mb *member) update(j joinCall) {
-	mb.client, mb.protocols = j.client, j.Protocols
-	mb.session = time.Duration(j.SessionTimeoutMillis) * time.Millisecond
-	mb.rebalance = mb.session
+	mb.ClientID, mb.ClientHost, mb.protocols = j.client.ID, j.client.Host, j.Protocols
+	mb.SessionTimeoutMillis, mb.RebalanceTimeoutMillis = j.SessionTimeoutMillis, j.SessionTimeoutMillis
 	if j.RebalanceTimeoutMillis > 0 {
-		mb.rebalance = min(time.Duration(j.RebalanceTimeoutMillis)*time.Millisecond, time.Hour)
+		mb.RebalanceTimeoutMillis = min(j.RebalanceTimeoutMillis, maxRebalanceMillis)
 	}
 }
 
@@ -200,7 +200,7 @@ func (g *group) rejoin(mb *member, j joinCall) {
 	}
 	mb.waits = func(errorCode int16) {
 		if errorCode != code.None {
-			j.answer <- j.response(mb.id, errorCode)
+			j.answer <- j.response(mb.MemberID, errorCode)
 		} else {
 			j.answer <- g.joined(j, mb)
 		}
@@ -234,17 +234,17 @@ func (g *group) stopTimer() {
 // startJoining gives the members as long as the slowest of them asks for.
 func (g *group) startJoining() {
 	g.delayed = false
-	if g.state == preparing && !g.completeIfJoined() {
+	if !g.completeIfJoined() {
 		g.rebalance = g.after(g.longest(), g.complete)
 	}
 }
 
 func (g *group) longest() time.Duration {
-	d := time.Duration(0)
+	longest := int32(0)
 	for _, mb := range g.members {
-		d = max(d, mb.rebalance)
+		longest = max(longest, mb.RebalanceTimeoutMillis)
 	}
-	return d
+	return millis(longest)
 }
 
 // completeIfJoined completes the group when nobody is missing, and says so.
@@ -264,16 +264,13 @@ func (g *group) completeIfJoined() bool {
 // complete ends joining: who has not come is out (a static member until its
 // session ends), and the leader is told of all others.
 func (g *group) complete() {
-	if g.state != preparing {
-		return
-	}
 	g.stopTimer()
 	var joined []*member
 	for _, mb := range g.sorted() {
 		switch {
 		case mb.waits != nil:
 			joined = append(joined, mb)
-		case mb.instance == nil:
+		case mb.InstanceID == nil:
 			g.drop(mb)
 		}
 	}
@@ -290,7 +287,7 @@ func (g *group) complete() {
 	}
 	g.protocol = g.vote()
 	if l := g.members[g.leader]; l == nil || l.waits == nil {
-		g.leader = joined[0].id
+		g.leader = joined[0].MemberID
 	}
 	g.setState(completing)
 	for _, mb := range joined {
@@ -301,15 +298,15 @@ func (g *group) complete() {
 
 // joined is the answer to a member of a complete group.
 func (g *group) joined(j joinCall, mb *member) *kmsg.JoinGroupResponse {
-	r := j.response(mb.id, code.None)
+	r := j.response(mb.MemberID, code.None)
 	r.Generation, r.LeaderID = g.generation, g.leader
 	r.ProtocolType, r.Protocol = new(g.protocolType), new(g.protocol)
-	if mb.id != g.leader {
+	if mb.MemberID != g.leader {
 		return r
 	}
 	for _, o := range g.sorted() {
 		m := kmsg.NewJoinGroupResponseMember()
-		m.MemberID, m.InstanceID, m.ProtocolMetadata = o.id, o.instance, o.metadata(g.protocol)
+		m.MemberID, m.InstanceID, m.ProtocolMetadata = o.MemberID, o.InstanceID, o.metadata(g.protocol)
 		r.Members = append(r.Members, m)
 	}
 	return r
@@ -338,11 +335,8 @@ func (g *group) vote() string {
 // dropUnsynced ends the wait for the leader's assignment: members that did
 // not ask for theirs are out, and all join again.
 func (g *group) dropUnsynced() {
-	if g.state != completing {
-		return
-	}
 	for _, mb := range g.sorted() {
-		if mb.waits == nil && mb.instance == nil {
+		if mb.waits == nil && mb.InstanceID == nil {
 			g.drop(mb)
 		}
 	}

@@ -42,10 +42,11 @@ type Config struct {
 	Exists func(topic string, partition int32) bool
 }
 
-// What a member may ask for as its session timeout.
+// What a member may ask for.
 const (
-	minSessionTimeout = time.Second
-	maxSessionTimeout = 30 * time.Minute
+	minSessionTimeout  = time.Second
+	maxSessionTimeout  = 30 * time.Minute
+	maxRebalanceMillis = 60 * 60 * 1000
 )
 
 // Client is who asks.
@@ -225,7 +226,9 @@ func (m *Manager) delete(ctx context.Context, id string) int16 {
 	}
 	g.mu.Unlock()
 	if err == nil {
-		m.forget(g)
+		m.mu.Lock()
+		delete(m.groups, id)
+		m.mu.Unlock()
 		err = done(ctx)
 	}
 	if err != nil {
@@ -233,12 +236,4 @@ func (m *Manager) delete(ctx context.Context, id string) int16 {
 		return code.CoordinatorNotAvailable
 	}
 	return code.None
-}
-
-func (m *Manager) forget(g *group) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.groups[g.id] == g {
-		delete(m.groups, g.id)
-	}
 }

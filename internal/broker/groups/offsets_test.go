@@ -219,7 +219,7 @@ func TestMembersAtRandomAlwaysSettle(t *testing.T) {
 			time.Sleep(time.Duration(60+rnd.IntN(60)) * time.Second)
 			for g := range f.all() {
 				for instance, id := range g.static {
-					if g.members[id] == nil || *g.members[id].instance != instance {
+					if g.members[id] == nil || *g.members[id].InstanceID != instance {
 						t.Errorf("seed %d: instance %s is %s, which is no member", seed, instance, id)
 					}
 				}

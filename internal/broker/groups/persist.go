@@ -35,11 +35,8 @@ func (g *group) metadataValue() []byte {
 		v.Protocol, v.Leader = &g.protocol, &g.leader
 	}
 	for _, mb := range g.sorted() {
-		m := kmsg.NewGroupMetadataValueMember()
-		m.MemberID, m.InstanceID, m.ClientID, m.ClientHost = mb.id, mb.instance, mb.client.ID, mb.client.Host
-		m.RebalanceTimeoutMillis = int32(mb.rebalance.Milliseconds())
-		m.SessionTimeoutMillis = int32(mb.session.Milliseconds())
-		m.Subscription, m.Assignment = mb.metadata(g.protocol), mb.assignment
+		m := mb.GroupMetadataValueMember
+		m.Subscription = mb.metadata(g.protocol)
 		v.Members = append(v.Members, m)
 	}
 	return v.AppendTo(nil)
@@ -170,15 +167,10 @@ func (m *Manager) loadMetadata(k kmsg.GroupMetadataKey, value []byte) error {
 	for _, s := range v.Members {
 		p := kmsg.NewJoinGroupRequestProtocol()
 		p.Name, p.Metadata = g.protocol, s.Subscription
-		mb := &member{
-			id: s.MemberID, instance: s.InstanceID, client: Client{ID: s.ClientID, Host: s.ClientHost},
-			session:   time.Duration(s.SessionTimeoutMillis) * time.Millisecond,
-			rebalance: time.Duration(s.RebalanceTimeoutMillis) * time.Millisecond,
-			protocols: []kmsg.JoinGroupRequestProtocol{p}, assignment: s.Assignment,
-		}
-		g.members[mb.id] = mb
-		if mb.instance != nil {
-			g.static[*mb.instance] = mb.id
+		mb := &member{GroupMetadataValueMember: s, protocols: []kmsg.JoinGroupRequestProtocol{p}}
+		g.members[mb.MemberID] = mb
+		if mb.InstanceID != nil {
+			g.static[*mb.InstanceID] = mb.MemberID
 		}
 	}
 	return nil

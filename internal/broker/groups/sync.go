@@ -54,13 +54,13 @@ func (m *Manager) sync(req *kmsg.SyncGroupRequest, answer chan<- *kmsg.SyncGroup
 	mb.waits = func(errorCode int16) {
 		r := refusedSync(req, errorCode)
 		if errorCode == code.None {
-			r.ProtocolType, r.Protocol, r.MemberAssignment = new(g.protocolType), new(g.protocol), mb.assignment
+			r.ProtocolType, r.Protocol, r.MemberAssignment = new(g.protocolType), new(g.protocol), mb.Assignment
 		}
 		answer <- r
 	}
 	if g.state == stable {
 		g.answer(mb, code.None)
-	} else if mb.id == g.leader {
+	} else if mb.MemberID == g.leader {
 		g.assign(req)
 	}
 	return code.None
@@ -74,7 +74,7 @@ func (g *group) assign(req *kmsg.SyncGroupRequest) {
 		given[a.MemberID] = a.MemberAssignment
 	}
 	for _, mb := range g.members {
-		mb.assignment = bytes.Clone(given[mb.id])
+		mb.Assignment = bytes.Clone(given[mb.MemberID])
 	}
 	generation := g.generation
 	g.persist(func(err error) {
@@ -106,7 +106,8 @@ func (m *Manager) Heartbeat(req *kmsg.HeartbeatRequest) *kmsg.HeartbeatResponse 
 		return resp
 	}
 	defer g.mu.Unlock()
-	if _, resp.ErrorCode = g.heard(req.MemberID, req.InstanceID, req.Generation); resp.ErrorCode == code.None && g.state == preparing {
+	_, resp.ErrorCode = g.heard(req.MemberID, req.InstanceID, req.Generation)
+	if resp.ErrorCode == code.None && g.state == preparing {
 		resp.ErrorCode = code.RebalanceInProgress
 	}
 	return resp
