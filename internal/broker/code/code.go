@@ -4,17 +4,13 @@ package code
 
 // The codes. Those marked retriable make a client try again by itself.
 const (
-	UnknownServerError      int16 = -1
 	None                    int16 = 0
 	OffsetOutOfRange        int16 = 1
 	CorruptMessage          int16 = 2 // retriable
 	UnknownTopicOrPartition int16 = 3 // retriable
-	LeaderNotAvailable      int16 = 5 // retriable
-	RequestTimedOut         int16 = 7 // retriable
 	MessageTooLarge         int16 = 10
 	OffsetMetadataTooLarge  int16 = 12
 	CoordinatorNotAvailable int16 = 15 // retriable
-	NotCoordinator          int16 = 16 // retriable
 	InvalidTopic            int16 = 17
 	InvalidRequiredAcks     int16 = 21
 	IllegalGeneration       int16 = 22
@@ -23,9 +19,6 @@ const (
 	UnknownMemberID         int16 = 25
 	InvalidSessionTimeout   int16 = 26
 	RebalanceInProgress     int16 = 27
-	TopicAuthorization      int16 = 29
-	GroupAuthorization      int16 = 30
-	ClusterAuthorization    int16 = 31
 	InvalidTimestamp        int16 = 32
 	UnsupportedMechanism    int16 = 33
 	IllegalSASLState        int16 = 34
