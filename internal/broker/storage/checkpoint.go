@@ -121,10 +121,8 @@ func (s *Store) readCheckpoint() (checkpointDocument, error) {
 	err := readDocument(s.fs, s.checkpointPath(), &doc)
 	if errors.Is(err, errDocument) {
 		s.log.Error("checkpoint is unreadable, the whole log is scanned", "error", err)
-		s.scanAll = true
-		return checkpointDocument{}, nil
 	}
-	if notExist(err) {
+	if errors.Is(err, errDocument) || notExist(err) {
 		s.scanAll = true
 		return checkpointDocument{}, nil
 	}

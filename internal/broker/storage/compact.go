@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -116,16 +115,11 @@ func (p *Partition) rewrite(group []*segment, k keeper) error {
 
 // replace puts one segment, written by fill, in the place of sealed ones.
 func (p *Partition) replace(group []*segment, fill func(*segment) error) error {
-	s := newSegment(p.dir, group[0].base)
-	s.path = filepath.Join(p.dir, "compaction")
-	if err := s.open(p.store.fs, os.O_CREATE|os.O_TRUNC); err != nil {
+	s, err := createSegment(p.store.fs, filepath.Join(p.dir, "compaction"), group[0].base)
+	if err != nil {
 		return err
 	}
-	err := s.index.reset(s.base)
-	if err == nil {
-		err = fill(s)
-	}
-	if err != nil {
+	if err := fill(s); err != nil {
 		return errors.Join(err, s.close())
 	}
 	s.end.Store(group[len(group)-1].end.Load())
@@ -187,8 +181,9 @@ func (p *Partition) swap(group []*segment, s *segment) error {
 		p.fail(err)
 		return err
 	}
+	aside := s.path
 	s.path = segmentPath(p.dir, s.base)
-	if err := fsys.Rename(filepath.Join(p.dir, "compaction"+indexSuffix), s.path+indexSuffix); err != nil {
+	if err := fsys.Rename(aside+indexSuffix, s.path+indexSuffix); err != nil {
 		p.store.log.Warn("index of a compacted segment", "segment", s.path, "error", err)
 	}
 	segs := slices.Concat(now[:at], []*segment{s}, now[at+len(group):])

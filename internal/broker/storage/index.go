@@ -68,21 +68,20 @@ func (w *indexWriter) reset(base int64) error {
 }
 
 // cut keeps the entries for batches before pos, which is where writing goes
-// on, and returns the last of them. Not whole is an index that is none.
-func (w *indexWriter) cut(base, pos int64) (last indexEntry, whole bool, err error) {
-	last.maxTime = -1
+// on, and returns the last of them. An index that is none is made empty.
+func (w *indexWriter) cut(base, pos int64) (last indexEntry, err error) {
+	n, last := int64(0), indexEntry{maxTime: -1}
 	r, err := newIndexReader(w.file, base)
-	if err != nil {
-		return last, false, nil
-	}
-	n := r.search(func(e indexEntry) bool { return int64(e.pos) >= pos })
-	if n > 0 {
-		if last, err = r.entry(n - 1); err != nil {
-			return last, false, nil
+	if err == nil {
+		if n = r.search(func(e indexEntry) bool { return int64(e.pos) >= pos }); n > 0 {
+			last, err = r.entry(n - 1)
 		}
 	}
+	if err != nil {
+		return indexEntry{maxTime: -1}, w.reset(base)
+	}
 	w.count, w.last = n, int64(last.pos)
-	return last, true, w.file.Truncate(indexHeader + n*indexEntrySize)
+	return last, w.file.Truncate(indexHeader + n*indexEntrySize)
 }
 
 // note adds an entry for the batch about to be at pos, if it is due.

@@ -200,12 +200,13 @@ func (p *Partition) room(n int64, cfg *Config) error {
 // roll seals the active segment and starts one at the next offset. The caller
 // holds p.mu.
 func (p *Partition) roll() error {
-	s, err := createSegment(p.store.fs, p.dir, p.next)
+	path := segmentPath(p.dir, p.next)
+	s, err := createSegment(p.store.fs, path, p.next)
 	if notExist(err) && p.active == nil {
 		if err := p.store.makePartitionDir(p); err != nil {
 			return err
 		}
-		s, err = createSegment(p.store.fs, p.dir, p.next)
+		s, err = createSegment(p.store.fs, path, p.next)
 	}
 	if err != nil {
 		return fmt.Errorf("creating segment: %w", err)

@@ -124,7 +124,11 @@ func (p *Partition) loadKnown(s *segment, following []*segment) error {
 	if err := s.open(p.store.fs, 0); err != nil {
 		return err
 	}
-	if err := s.reindex(s.size.Load()); err != nil {
+	err := s.index.reset(s.base)
+	if err == nil {
+		err = s.resume(s.size.Load())
+	}
+	if err != nil {
 		return errors.Join(err, s.close())
 	}
 	if len(following) > 0 && !compacted {
@@ -174,17 +178,20 @@ func (p *Partition) scan(s *segment) error {
 	if err := s.open(p.store.fs, 0); err != nil {
 		return err
 	}
-	if s.base == p.point.Segment && p.point.Pos > 0 {
+	known := int64(0)
+	if s.base == p.point.Segment {
+		known = min(size, p.point.Pos)
+	}
+	if err := s.resume(known); err != nil {
+		return err
+	}
+	if s.base == p.point.Segment {
 		if size < p.point.Pos {
 			p.store.log.Error("segment is shorter than its checkpoint", "segment", s.path, "size", size, "want", p.point.Pos)
 		}
-		if err := s.resume(p.point, min(size, p.point.Pos)); err != nil {
-			return err
-		}
-	} else if err := s.reindex(0); err != nil {
-		return err
+		s.end.Store(max(s.base, p.point.Next))
 	}
-	stop, err := walk(s.file, s.size.Load(), size, func(pos int64, _ []byte, h *header) error {
+	stop, err := walk(s.file, known, size, func(pos int64, _ []byte, h *header) error {
 		if h.base != max(s.end.Load(), p.next) {
 			return errMisplaced
 		}
@@ -201,48 +208,25 @@ func (p *Partition) scan(s *segment) error {
 	return nil
 }
 
-// resume sets the segment to the recovery point: what comes before it is
-// known to be whole, or is bad and keeps its place.
-func (s *segment) resume(pt point, pos int64) error {
-	last, whole, err := s.index.cut(s.base, pos)
+// resume takes in the first size bytes, which are known to be whole: what the
+// index has of them, and what lies behind its last entry. A batch that is bad
+// keeps its place, and reading goes on at the next that can be found: only the
+// end of the log is ever cut.
+func (s *segment) resume(size int64) error {
+	last, err := s.index.cut(s.base, size)
 	if err != nil {
 		return err
 	}
-	if !whole {
-		return s.reindex(pos)
-	}
-	// The largest timestamp is in the index only up to its last entry; the
-	// few batches behind that are read for theirs.
-	s.maxTime.Store(last.maxTime)
-	err = walkOver(s.file, s.index.last, pos, func(_ int64, _ []byte, h *header) error {
-		s.maxTime.Store(max(s.maxTime.Load(), h.maxTime))
-		return nil
-	}, nil)
-	s.size.Store(pos)
-	s.end.Store(max(s.base, pt.Next))
-	return err
-}
-
-// reindex makes the index of the first size bytes again. A batch that is bad
-// keeps its place, and reading goes on at the next that can be found: only the
-// end of the log is ever cut.
-func (s *segment) reindex(size int64) error {
-	if err := s.index.reset(s.base); err != nil {
-		return err
-	}
 	s.end.Store(s.base)
-	s.maxTime.Store(-1)
-	err := walkOver(s.file, 0, size, func(pos int64, _ []byte, h *header) error {
+	s.maxTime.Store(last.maxTime)
+	err = walkOver(s.file, int64(last.pos), size, func(pos int64, _ []byte, h *header) error {
 		if h.base < s.end.Load() {
 			return errMisplaced
 		}
 		return s.accept(pos, h)
 	}, nil)
-	if err != nil {
-		return err
-	}
 	s.size.Store(size)
-	return nil
+	return err
 }
 
 // cut ends the segment at pos. If whole batches lie behind the torn one, the

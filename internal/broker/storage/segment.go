@@ -33,21 +33,21 @@ type segment struct {
 	index   indexWriter
 }
 
-func newSegment(dir string, base int64) *segment {
-	s := &segment{base: base, path: segmentPath(dir, base)}
+func segmentPath(dir string, base int64) string {
+	return filepath.Join(dir, fmt.Sprintf("%020d", base))
+}
+
+func newSegment(path string, base int64) *segment {
+	s := &segment{base: base, path: path}
 	s.end.Store(base)
 	s.maxTime.Store(-1)
 	return s
 }
 
-func segmentPath(dir string, base int64) string {
-	return filepath.Join(dir, fmt.Sprintf("%020d", base))
-}
-
 // createSegment makes the two files of an empty segment. Its directory entry
 // is not durable yet.
-func createSegment(fsys FS, dir string, base int64) (*segment, error) {
-	s := newSegment(dir, base)
+func createSegment(fsys FS, path string, base int64) (*segment, error) {
+	s := newSegment(path, base)
 	if err := s.open(fsys, os.O_CREATE|os.O_TRUNC); err != nil {
 		return nil, err
 	}
@@ -152,7 +152,7 @@ func listSegments(fsys FS, dir string) ([]*segment, error) {
 		if err != nil || base < 0 {
 			continue
 		}
-		s := newSegment(dir, base)
+		s := newSegment(segmentPath(dir, base), base)
 		f, size, err := openRead(fsys, s.path+logSuffix)
 		if err != nil {
 			return nil, err
@@ -168,11 +168,8 @@ func listSegments(fsys FS, dir string) ([]*segment, error) {
 // findSegment returns the index of the last segment that starts at or before
 // the offset, -1 if none does.
 func findSegment(segs []*segment, offset int64) int {
-	i, found := slices.BinarySearchFunc(segs, offset, func(s *segment, o int64) int { return cmp.Compare(s.base, o) })
-	if found {
-		return i
-	}
-	return i - 1
+	behind, _ := slices.BinarySearchFunc(segs, offset+1, func(s *segment, o int64) int { return cmp.Compare(s.base, o) })
+	return behind - 1
 }
 
 // bytes reads a part of the segment's log.

@@ -170,17 +170,10 @@ func (s *Store) Open() (err error) {
 			err = errors.Join(err, s.unlock())
 		}
 	}()
-	if err := s.openMeta(); err != nil {
-		return err
-	}
-	if err := s.emptyTrash(); err != nil {
-		return err
-	}
-	if err := s.readTopics(); err != nil {
-		return err
-	}
-	if err := s.recover(); err != nil {
-		return err
+	for _, step := range []func() error{s.openMeta, s.emptyTrash, s.readTopics, s.recover} {
+		if err := step(); err != nil {
+			return err
+		}
 	}
 	s.guard.measure(s)
 	return nil
