@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"sync"
@@ -160,7 +161,7 @@ func (p *Partition) readBatches(buf []byte, s *segment, at cursor, limit int64, 
 	}
 	defer f.Close()
 	have := len(buf)
-	for want := max(most, headerSize); ; {
+	for want := fitting(f, at.pos, most); ; {
 		want = int(min(int64(want), limit-at.pos))
 		buf = slices.Grow(buf[:have], want)
 		b, err := readUpTo(f, buf[have:have+want], at.pos, limit)
@@ -191,6 +192,22 @@ func (p *Partition) readBatches(buf []byte, s *segment, at cursor, limit int64, 
 		}
 		want = need
 	}
+}
+
+// fitting returns how many of most bytes whole batches will fill, if all are as
+// large as the first: of large ones half would be read in vain. It is a guess.
+func fitting(f io.ReaderAt, pos int64, most int) int {
+	const small = 64 << 10
+	if most < small {
+		return max(most, headerSize)
+	}
+	b := make([]byte, headerSize)
+	_, err := f.ReadAt(b, pos)
+	h, ok := parseHeader(b)
+	if err != nil || !ok {
+		return most
+	}
+	return max(most/h.size*h.size, headerSize)
 }
 
 // cursor says where to begin reading for an offset: pos is the place of the
