@@ -199,12 +199,21 @@ func FuzzSegment(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		file := &crashFile{fs: newCrashFS(1), inode: &inode{data: b}}
 		size := int64(len(b))
-		stop, err := walk(file, 0, size, func(int64, []byte, *header) error { return nil })
-		if err != nil || stop < 0 || stop > size {
-			t.Fatalf("stopped at %d of %d: %v", stop, size, err)
-		}
-		if next, err := findBatch(file, stop, size); err != nil || next < stop && next != size {
-			t.Fatalf("next batch at %d behind %d: %v", next, stop, err)
+		at := int64(0) // all before it was told of
+		err := walk(file, 0, size, func(pos int64, _ []byte, h *header) error {
+			if pos != at {
+				t.Fatalf("a batch at %d, after %d", pos, at)
+			}
+			at += int64(h.size)
+			return nil
+		}, func(from, to int64) {
+			if from != at || to <= from {
+				t.Fatalf("a gap from %d to %d, after %d", from, to, at)
+			}
+			at = to
+		})
+		if err != nil || at != size {
+			t.Fatalf("stopped at %d of %d: %v", at, size, err)
 		}
 	})
 }

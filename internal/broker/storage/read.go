@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -119,7 +118,7 @@ func (p *Partition) locate(s *segment, limit, offset int64) (cursor, error) {
 func (p *Partition) search(f File, s *segment, from cursor, limit, offset int64) (at cursor, bad int64, err error) {
 	at, bad = cursor{offset: offset, segment: s.base, pos: limit, batch: offset}, -1
 	expect := from.batch
-	err = walkOver(f, from.pos, limit, func(pos int64, _ []byte, h *header) error {
+	err = walk(f, from.pos, limit, func(pos int64, _ []byte, h *header) error {
 		if !p.follows(h, expect) {
 			return errMisplaced
 		}
@@ -134,11 +133,8 @@ func (p *Partition) search(f File, s *segment, from cursor, limit, offset int64)
 			bad = from
 		}
 	})
-	if bad >= 0 && (err == nil || errors.Is(err, errEnough) && at.batch > offset) {
-		return at, bad, s.corrupt(offset, bad)
-	}
-	if errors.Is(err, errEnough) {
-		err = nil
+	if err == nil && bad >= 0 && (at.pos == limit || at.batch > offset) {
+		err = s.corrupt(offset, bad)
 	}
 	return at, bad, err
 }

@@ -172,7 +172,9 @@ func (p *Partition) loaded(segs []*segment) error {
 
 // scan takes in a segment that recovery has to read: up to the recovery point
 // it is known to be whole, behind that it is cut at the first batch that is
-// not. It stays open: it may be the last one, if what follows is set aside.
+// torn. If whole batches lie behind that one, the bytes are kept aside for a
+// person to look at. The segment stays open: it may be the last one, if what
+// follows is set aside.
 func (p *Partition) scan(s *segment) error {
 	size := s.size.Load()
 	if err := s.open(p.store.fs, 0); err != nil {
@@ -191,21 +193,37 @@ func (p *Partition) scan(s *segment) error {
 		}
 		s.end.Store(max(s.base, p.point.Next))
 	}
-	stop, err := walk(s.file, known, size, func(pos int64, _ []byte, h *header) error {
+	torn, behind := size, size // where the next whole batch is
+	err := walk(s.file, known, size, func(pos int64, _ []byte, h *header) error {
+		if torn < size {
+			return errEnough
+		}
 		if h.base != max(s.end.Load(), p.next) {
 			return errMisplaced
 		}
 		p.producers.note(h, p.store.now())
 		return s.accept(pos, h)
+	}, func(from, to int64) {
+		if torn == size {
+			torn, behind = from, to
+		}
 	})
 	if err != nil {
 		return err
 	}
 	p.next = max(p.next, s.end.Load())
-	if stop < size {
-		return p.cut(s, stop, size)
+	if torn == size {
+		return nil
 	}
-	return nil
+	p.store.log.Warn("torn end is cut", "segment", s.path, "position", torn, "bytes", size-torn)
+	if behind < size {
+		name, err := s.keepAside(p.store.fs, torn, size)
+		if err != nil {
+			return err
+		}
+		p.store.log.Error("batches behind a torn one are set aside", "file", name)
+	}
+	return s.file.Truncate(torn)
 }
 
 // resume takes in the first size bytes, which are known to be whole: what the
@@ -219,7 +237,7 @@ func (s *segment) resume(size int64) error {
 	}
 	s.end.Store(s.base)
 	s.maxTime.Store(last.maxTime)
-	err = walkOver(s.file, int64(last.pos), size, func(pos int64, _ []byte, h *header) error {
+	err = walk(s.file, int64(last.pos), size, func(pos int64, _ []byte, h *header) error {
 		if h.base < s.end.Load() {
 			return errMisplaced
 		}
@@ -227,24 +245,6 @@ func (s *segment) resume(size int64) error {
 	}, nil)
 	s.size.Store(size)
 	return err
-}
-
-// cut ends the segment at pos. If whole batches lie behind the torn one, the
-// bytes are kept aside for a person to look at.
-func (p *Partition) cut(s *segment, pos, size int64) error {
-	p.store.log.Warn("torn end is cut", "segment", s.path, "position", pos, "bytes", size-pos)
-	next, err := findBatch(s.file, pos, size)
-	if err != nil {
-		return err
-	}
-	if next < size {
-		name, err := s.keepAside(p.store.fs, pos, size)
-		p.store.log.Error("batches behind a torn one are set aside", "file", name)
-		if err != nil {
-			return err
-		}
-	}
-	return s.file.Truncate(pos)
 }
 
 // setAside takes segments out of the log that follow a torn one.

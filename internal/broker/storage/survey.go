@@ -32,7 +32,7 @@ func (p *Partition) survey(ctx context.Context, s *segment, keep batchFunc, miss
 		bad.pos = -1
 		return missing(h)
 	}
-	err = walkOver(f, 0, s.size.Load(), func(pos int64, b []byte, h *header) error {
+	err = walk(f, 0, s.size.Load(), func(pos int64, b []byte, h *header) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

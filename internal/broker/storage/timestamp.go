@@ -1,9 +1,6 @@
 package storage
 
-import (
-	"errors"
-	"os"
-)
+import "os"
 
 // OffsetForTime returns the offset and the timestamp of the first record that
 // is not older than ms (milliseconds since 1970); -1, -1 when there is none.
@@ -48,7 +45,7 @@ func (p *Partition) searchTime(s *segment, limit, ms int64) (offset, timestamp i
 	defer f.Close()
 	pos := s.lookup(p.store.fs, func(e indexEntry) bool { return e.maxTime >= ms }).pos
 	offset, timestamp = -1, -1
-	err = walkOver(f, pos, limit, func(_ int64, b []byte, h *header) error {
+	err = walk(f, pos, limit, func(_ int64, b []byte, h *header) error {
 		if h.maxTime < ms {
 			return nil
 		}
@@ -63,8 +60,5 @@ func (p *Partition) searchTime(s *segment, limit, ms int64) (offset, timestamp i
 		}
 		return err
 	}, nil)
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
 	return offset, timestamp, err
 }

@@ -198,15 +198,15 @@ func Dump(ctx context.Context, dir, topic string, partition int32, offset int64,
 		if err != nil {
 			return err
 		}
+		enough := false
 		for i, sg := range segs {
-			if i+1 < len(segs) && segs[i+1].base <= offset {
+			if enough || i+1 < len(segs) && segs[i+1].base <= offset {
 				continue
 			}
 			err := p.eachBatch(sg, func(pos int64, b []byte, h *header) error {
 				if err := ctx.Err(); err != nil || h.end() <= offset {
 					return err
 				}
-				enough := false
 				err := eachRecord(b, h, func(r *Record) bool {
 					enough = r.Offset >= offset && !fn(Dumped{Record: *r, File: sg.path + logSuffix, Pos: pos})
 					return !enough
@@ -216,9 +216,6 @@ func Dump(ctx context.Context, dir, topic string, partition int32, offset int64,
 				}
 				return err
 			})
-			if errors.Is(err, errEnough) {
-				return nil
-			}
 			if err != nil && !errors.Is(err, ErrCorrupt) {
 				return err
 			}

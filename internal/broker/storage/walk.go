@@ -11,14 +11,13 @@ import (
 
 // batchFunc is told of a batch that is there whole and matches its CRC; b is
 // valid during the call. An ErrInvalidBatch says that it is none all the same,
-// any other error ends the walk.
+// any other error ends the walk; errEnough does without being one.
 type batchFunc func(pos int64, b []byte, h *header) error
 
 var (
 	// errMisplaced refuses a batch that does not belong where it lies.
 	errMisplaced = invalid("not where it belongs")
-	// errEnough ends a walk before its end.
-	errEnough = errors.New("that is enough")
+	errEnough    = errors.New("that is enough")
 )
 
 // eachBatchIn calls fn for the batches that b begins with; pos is where b
@@ -44,41 +43,36 @@ func eachBatchIn(b []byte, pos int64, fn batchFunc) (n, need int, err error) {
 	return n, headerSize, nil
 }
 
-// walk calls fn for every batch from pos up to limit and returns where it
-// stopped: at limit, or at the first place where there is none. It reads in
-// pieces of bounded size.
-func walk(f io.ReaderAt, pos, limit int64, fn batchFunc) (int64, error) {
+// walk calls fn for every batch from pos up to limit. Where there is none it
+// goes on at the next that can be found; gap, if any, is told what it passed
+// over. It reads in pieces of bounded size.
+func walk(f io.ReaderAt, pos, limit int64, fn batchFunc, gap func(from, to int64)) error {
 	buf := make([]byte, 64<<10)
 	for pos < limit {
 		piece, err := readUpTo(f, buf, pos, limit)
 		if err != nil {
-			return pos, err
+			return err
 		}
 		n, need, err := eachBatchIn(piece, pos, fn)
+		if errors.Is(err, errEnough) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 		pos += int64(n)
-		shorter := n == 0 && need <= len(buf) // than limit
-		if err != nil || need == 0 || int64(need) > limit-pos || shorter {
-			return pos, err
+		shorter := n == 0 && need <= len(buf) // the file, than limit
+		if pos < limit && (need == 0 || int64(need) > limit-pos || shorter) {
+			from := pos
+			if pos, err = findBatch(f, from, limit); err != nil {
+				return err
+			}
+			if gap != nil {
+				gap(from, pos)
+			}
+			continue
 		}
 		buf = slices.Grow(buf[:0], need)[:max(len(buf), need)]
-	}
-	return pos, nil
-}
-
-// walkOver is a walk that goes on, where there is no batch, at the next that
-// can be found; gap, if any, is told what it passed over.
-func walkOver(f io.ReaderAt, pos, limit int64, fn batchFunc, gap func(from, to int64)) error {
-	for pos < limit {
-		stop, err := walk(f, pos, limit, fn)
-		if err != nil || stop == limit {
-			return err
-		}
-		if pos, err = findBatch(f, stop, limit); err != nil {
-			return err
-		}
-		if gap != nil {
-			gap(stop, pos)
-		}
 	}
 	return nil
 }
@@ -128,7 +122,7 @@ func (p *Partition) eachBatch(s *segment, fn batchFunc) error {
 	}
 	defer f.Close()
 	var corrupt error
-	err = walkOver(f, 0, s.size.Load(), fn, func(from, _ int64) {
+	err = walk(f, 0, s.size.Load(), fn, func(from, _ int64) {
 		p.store.sawCorrupt(p, s, from)
 		corrupt = fmt.Errorf("%w: %s at %d", ErrCorrupt, s.path, from)
 	})
