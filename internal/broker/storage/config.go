@@ -31,10 +31,10 @@ const (
 )
 
 // Config is a topic's configuration, parsed. It is not changed once made.
-// Times are in milliseconds, as timestamps are; the largest is for ever.
+// Times are in milliseconds, as timestamps are. The largest number is no limit.
 type Config struct {
-	RetentionMs       int64 // negative: for ever
-	RetentionBytes    int64 // of one partition; negative: no limit
+	RetentionMs       int64
+	RetentionBytes    int64 // of one partition
 	SegmentBytes      int64
 	SegmentMs         int64
 	Delete, Compact   bool
@@ -88,7 +88,7 @@ func options() []option {
 // ParseConfig makes a configuration of what was set, the rest default. The
 // error is an [ErrInvalidConfig] that names what is wrong.
 func ParseConfig(set map[string]string) (*Config, error) {
-	c := &Config{set: maps.Clone(set)}
+	c := &Config{set: maps.Collect(maps.All(set))}
 	unknown := maps.Clone(set)
 	for _, o := range options() {
 		delete(unknown, o.name)
@@ -102,6 +102,12 @@ func ParseConfig(set map[string]string) (*Config, error) {
 	}
 	if len(unknown) > 0 {
 		return nil, fmt.Errorf("%w: not known here: %q", ErrInvalidConfig, slices.Sorted(maps.Keys(unknown)))
+	}
+	if !c.Delete || c.RetentionMs < 0 {
+		c.RetentionMs = math.MaxInt64
+	}
+	if !c.Delete || c.RetentionBytes < 0 {
+		c.RetentionBytes = math.MaxInt64
 	}
 	return c, nil
 }

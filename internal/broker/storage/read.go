@@ -13,9 +13,14 @@ import (
 // comes all the same. Nothing is added when the offset is the high watermark. A
 // batch that is not what was written ends what is returned; a read that starts
 // in it is [ErrCorrupt].
-func (p *Partition) Read(buf []byte, offset int64, most int, one bool) ([]byte, error) {
+func (p *Partition) Read(buf []byte, offset int64, most int, one bool) (out []byte, err error) {
 	p.filesMu.RLock()
 	defer p.filesMu.RUnlock()
+	defer func() {
+		if notExist(err) { // retention was faster
+			err = ErrOffsetOutOfRange
+		}
+	}()
 	high := p.high.Load()
 	if offset < p.start.Load() || offset > high.offset {
 		return buf, ErrOffsetOutOfRange
@@ -26,21 +31,17 @@ func (p *Partition) Read(buf []byte, offset int64, most int, one bool) ([]byte, 
 	segs := *p.segments.Load()
 	first := findSegment(segs, offset)
 	if first < 0 {
-		return buf, ErrOffsetOutOfRange // retention was faster
+		return buf, ErrOffsetOutOfRange
 	}
 	for _, s := range segs[first:] {
 		limit := s.visible(high)
 		at, err := p.locate(s, limit, offset)
-		if err == nil && at.pos < limit {
-			return p.readBatches(buf, s, at, limit, most, one)
-		}
-		if notExist(err) {
-			return buf, ErrOffsetOutOfRange
-		}
 		if err != nil {
 			return buf, err
 		}
-		// Compaction left nothing at the segment's end.
+		if at.pos < limit { // else compaction left nothing at the segment's end
+			return p.readBatches(buf, s, at, limit, most, one)
+		}
 	}
 	return buf, nil
 }

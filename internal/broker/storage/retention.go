@@ -22,20 +22,15 @@ func (s *Store) enforceRetention() {
 // retain applies the topic's own limits to the partition.
 func (p *Partition) retain(cfg *Config, now time.Time) {
 	p.rollByAge(cfg, now)
-	segs := *p.segments.Load()
-	excess := int64(0)
-	if cfg.RetentionBytes >= 0 {
-		excess = p.Size() - cfg.RetentionBytes
-	}
+	excess := p.Size() - cfg.RetentionBytes
 	oldest := now.UnixMilli() - cfg.RetentionMs
 	n := 0
-	for _, s := range segs {
-		size := s.size.Load()
-		old := cfg.Delete && cfg.RetentionMs >= 0 && size > 0 && s.maxTime.Load() < oldest && s.maxTime.Load() >= 0
-		// Whole segments go while there is more than one segment too much.
-		much := cfg.Delete && cfg.RetentionBytes >= 0 && size > 0 && excess >= size
-		deleted := s.end.Load() <= p.start.Load() && size > 0
-		if !old && !much && !deleted {
+	for _, s := range *p.segments.Load() {
+		size, newest := s.size.Load(), s.maxTime.Load()
+		old := newest >= 0 && newest < oldest
+		much := excess >= size // whole segments go while there is more than one too much
+		deleted := s.end.Load() <= p.start.Load()
+		if size == 0 || !old && !much && !deleted {
 			break
 		}
 		excess -= size
@@ -55,15 +50,11 @@ func (p *Partition) rollByAge(cfg *Config, now time.Time) {
 		return
 	}
 	newest := p.active.maxTime.Load()
-	limit := cfg.SegmentMs
-	if cfg.Delete && cfg.RetentionMs >= 0 {
-		limit = min(limit, cfg.RetentionMs)
-	}
+	old := newest >= 0 && now.UnixMilli()-newest > min(cfg.SegmentMs, cfg.RetentionMs)
 	deleted := p.active.end.Load() <= p.start.Load()
-	if (now.UnixMilli()-newest <= limit || newest < 0) && !deleted {
-		return
+	if old || deleted {
+		p.rollOrFail()
 	}
-	p.rollOrFail()
 }
 
 func (p *Partition) rollOrFail() {

@@ -157,7 +157,7 @@ func (s *Store) now() time.Time    { return s.cfg.Now() }
 // Open reads the folder and recovers what a crash left; it makes the folder
 // when there is none. After an error nothing is held.
 func (s *Store) Open() (err error) {
-	for _, dir := range []string{s.cfg.Dir, s.topicsDir(), s.trashDir()} {
+	for _, dir := range []string{s.cfg.Dir, s.topicsDir()} {
 		if err := s.fs.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("making data folder: %w", err)
 		}

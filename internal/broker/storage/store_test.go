@@ -359,6 +359,23 @@ func TestLargeBatchIsNotPassedOver(t *testing.T) {
 	}
 }
 
+// Retention removes files without waiting for readers.
+func TestReadOfASegmentThatHasJustGoneIsOutOfRange(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys)
+	defer s.stop()
+	p := s.topic("t", 1).Partition(0)
+	mustAppend(t, p, batch("a", 3, 10)) // its place is remembered
+	if err := fsys.RemoveAll(p.dir + "/00000000000000000000.log"); err != nil {
+		t.Fatal(err)
+	}
+	for _, offset := range []int64{0, 1} {
+		if _, err := p.Read(nil, offset, 1000, true); !errors.Is(err, ErrOffsetOutOfRange) {
+			t.Errorf("reading at %d: %v", offset, err)
+		}
+	}
+}
+
 // Versions before made a partition's folder with its first record.
 func TestFolderOfAPartitionIsMadeWhenItIsMissing(t *testing.T) {
 	for seed := range uint64(10) {

@@ -65,7 +65,15 @@ type topicDocument struct {
 
 const topicFile = "topic.json"
 
+// write makes the topic's folder durable: its document, and the folders of all
+// partitions at once, since a sync for each with its first append would stall
+// the first seconds of a topic.
 func (t *Topic) write(dir string, partitions int, cfg *Config) error {
+	for i := range partitions {
+		if err := t.store.fs.MkdirAll(filepath.Join(dir, strconv.Itoa(i)), 0o700); err != nil {
+			return err
+		}
+	}
 	return writeDocument(t.store.fs, filepath.Join(dir, topicFile), topicDocument{
 		Name: t.Name, ID: t.id(), Partitions: partitions,
 		Internal: t.Internal, Config: cfg.set,

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strconv"
 )
 
 // Topics returns all topics by name.
@@ -91,11 +90,7 @@ func (s *Store) Create(spec TopicSpec) (*Topic, error) {
 	t := &Topic{Name: spec.Name, ID: newID(), Internal: spec.Internal, store: s}
 	t.config.Store(cfg)
 	t.grow(spec.Partitions)
-	err = s.makeFolders(t.trash(), 0, spec.Partitions)
-	if err == nil {
-		err = t.write(t.trash(), spec.Partitions, cfg) // which syncs the folder
-	}
-	if err == nil {
+	if err = t.write(t.trash(), spec.Partitions, cfg); err == nil {
 		err = renameDurably(s.fs, t.trash(), t.dir())
 	}
 	if err != nil {
@@ -172,9 +167,6 @@ func (s *Store) Grow(name string, partitions int, dryRun bool) error {
 	if dryRun {
 		return nil
 	}
-	if err := s.makeFolders(t.dir(), have, partitions); err != nil {
-		return err
-	}
 	if err := t.write(t.dir(), partitions, t.Config()); err != nil {
 		return err
 	}
@@ -192,9 +184,6 @@ func (s *Store) SetConfig(name string, dryRun bool, change func(set map[string]s
 		return err
 	}
 	set := t.Config().Set()
-	if set == nil {
-		set = map[string]string{}
-	}
 	if err := change(set); err != nil {
 		return err
 	}
@@ -206,17 +195,6 @@ func (s *Store) SetConfig(name string, dryRun bool, change func(set map[string]s
 		return err
 	}
 	t.config.Store(cfg)
-	return nil
-}
-
-// makeFolders makes those of partitions, half-open, all at once: a sync for
-// each with its first append would stall the first seconds of a topic.
-func (s *Store) makeFolders(dir string, from, to int) error {
-	for i := from; i < to; i++ {
-		if err := s.fs.MkdirAll(filepath.Join(dir, strconv.Itoa(i)), 0o700); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
@@ -236,16 +214,10 @@ func (s *Store) makePartitionDir(p *Partition) error {
 
 // emptyTrash removes what deleted topics left.
 func (s *Store) emptyTrash() error {
-	trash, err := s.fs.ReadDir(s.trashDir())
-	if err != nil {
-		return err
+	if err := s.fs.RemoveAll(s.trashDir()); err != nil {
+		return fmt.Errorf("emptying trash: %w", err)
 	}
-	for _, e := range trash {
-		if err := s.fs.RemoveAll(filepath.Join(s.trashDir(), e.Name())); err != nil {
-			return fmt.Errorf("emptying trash: %w", err)
-		}
-	}
-	return nil
+	return s.fs.MkdirAll(s.trashDir(), 0o700)
 }
 
 // readTopics reads what topics there are.
