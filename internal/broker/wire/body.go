@@ -12,6 +12,7 @@ import (
 type body struct {
 	r        *bufio.Reader
 	left     int // bytes of the frame that have not been read
+	text     int // bytes of strings: they stay in memory until the answer is sent
 	flexible bool
 	err      error
 }
@@ -90,6 +91,9 @@ func (b *body) string() (s string, ok bool) {
 	n := b.length(2)
 	if n < 0 {
 		return "", false
+	}
+	if b.text += n; b.err == nil && b.text > maxPlain {
+		b.err = fmt.Errorf("%w: more than %d bytes of names", errFrame, maxPlain)
 	}
 	return string(b.fill(nil, n)), true
 }

@@ -169,6 +169,8 @@ func (p *producing) takeBatch(t *storage.Topic, rp *kmsg.ProduceResponseTopicPar
 // target is the partition that a batch of n bytes may be appended to.
 func (p *producing) target(t *storage.Topic, partition int32, n int) (*storage.Partition, error) {
 	switch {
+	case !p.body.has(n): // so much is only claimed
+		return nil, p.body.err
 	case p.refused != nil:
 		return nil, p.refused
 	case t == nil || t.Partition(partition) == nil:

@@ -8,7 +8,9 @@ import (
 	"io"
 	"math"
 	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -128,5 +130,55 @@ func TestProduceBoundsItsPartitions(t *testing.T) {
 	frame = append(frame, make([]byte, 6*(maxBatches+1))...) // topics without name and partitions
 	if _, err := receive(t, c, bytes.NewReader(frame), len(frame)); !errors.Is(err, errFrame) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestClaimedBatchTakesNoShareOfTheMemory announces a batch larger than all
+// that large batches may take together: to wait for so much would be for ever.
+func TestClaimedBatchTakesNoShareOfTheMemory(t *testing.T) {
+	c := producer(t)
+	c.server.memory = newWeight(8 << 20)
+	set := map[string]string{storage.ConfigMaxMessageBytes: "268435456"}
+	if _, err := c.server.store.Create(storage.TopicSpec{Name: "large", Partitions: 1, Config: set}); err != nil {
+		t.Fatal(err)
+	}
+	frame := produceFrame(8, produceTopic("large", nil))
+	binary.BigEndian.PutUint32(frame[len(frame)-4:], 100<<20)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := c.receive(t.Context(), bufio.NewReader(bytes.NewReader(frame)), int16(kmsg.Produce), len(frame))
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, errFrame) {
+			t.Errorf("%v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for memory that there is not")
+	}
+}
+
+// TestNamesTakeLittleMemory sends names of many megabytes: one, and many.
+func TestNamesTakeLittleMemory(t *testing.T) {
+	c := producer(t)
+	var many []kmsg.ProduceRequestTopic
+	for range 2000 {
+		many = append(many, produceTopic(strings.Repeat("x", math.MaxInt16)))
+	}
+	for name, frame := range map[string][]byte{
+		"one":  produceFrame(9, produceTopic(strings.Repeat("x", 64<<20))),
+		"many": produceFrame(8, many...),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := receive(t, c, bytes.NewReader(frame), len(frame))
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, errFrame) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := after.TotalAlloc - before.TotalAlloc; n > 4*maxPlain {
+			t.Errorf("%s: %d bytes were allocated", name, n)
+		}
 	}
 }
