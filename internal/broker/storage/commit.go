@@ -28,14 +28,32 @@ func settled(err error) *Commit { return &Commit{err: err, done: closedChan()} }
 // Wait returns when the commit has ended, and how. It ends early with ctx,
 // unless it is this very caller who writes to the disk.
 func (c *Commit) Wait(ctx context.Context) error {
-	if c.journal != nil {
-		c.journal.lead()
+	if c.Write() {
+		return c.err
 	}
 	select {
 	case <-c.done:
 		return c.err
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// Write writes the batch unless somebody does already, and says whether the
+// commit has ended. It waits for nobody else.
+func (c *Commit) Write() (ended bool) {
+	if c.journal != nil && !c.ended() { // for one that has, it would write for others
+		c.journal.lead()
+	}
+	return c.ended()
+}
+
+func (c *Commit) ended() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -400,3 +400,33 @@ func TestBatchNobodyWaitsForIsReadAllTheSame(t *testing.T) {
 	}
 	await(t, "the batch can be read", func() bool { return p.High() == 3 })
 }
+
+// TestWhoHasItsAnswerWritesForNobodyElse: a request of many batches asks for
+// each, and would otherwise write those of others as often.
+func TestWhoHasItsAnswerWritesForNobodyElse(t *testing.T) {
+	s := New(Options{Dir: testDir, FS: newCrashFS(1)}) // nobody but who waits writes
+	if err := s.Open(); err != nil {
+		t.Fatal(err)
+	}
+	topic, err := s.Create(TopicSpec{Name: "t", Partitions: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := topic.Partition(0)
+	var commits []*Commit
+	for _, name := range []string{"a", "b"} {
+		_, c, err := p.Append(batch(name, 1, 10))
+		if err == nil && name == "a" {
+			err = waitFor(c)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		commits = append(commits, c)
+	}
+	for i, c := range commits { // the first has ended
+		if err := waitFor(c); err != nil || p.High() != int64(i+1) {
+			t.Fatalf("%d batches are durable after waiting for %d: %v", p.High(), i+1, err)
+		}
+	}
+}
