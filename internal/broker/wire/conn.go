@@ -52,7 +52,7 @@ type pending struct {
 	key           int16
 	begun         time.Time
 	reply         reply
-	brief         bool // the reply waits for one sync at most
+	brief         func() bool // does what the reply waits for, unless others do; nil: it is not for who has read it
 }
 
 func (c *conn) serve(ctx context.Context) {
@@ -150,7 +150,7 @@ func (c *conn) next(ctx context.Context, r *bufio.Reader, out chan<- pending) er
 	if err != nil {
 		return err
 	}
-	if p.brief && r.Buffered() == 0 && c.waiting.Load() == 0 {
+	if p.brief != nil && r.Buffered() == 0 && c.waiting.Load() == 0 && p.brief() {
 		return c.answer(ctx, p) // at once: to wake the writer takes longer
 	}
 	c.waiting.Add(1)

@@ -75,7 +75,10 @@ func (c *conn) beginProduce(ctx context.Context, r *bufio.Reader, size int) (pen
 		return done, err
 	}
 	done.begun = time.Now() // the whole of it is here
-	done.reply, done.brief = p.finish, size <= maxBrief && p.held == nil
+	done.reply = p.finish
+	if size <= maxBrief && p.held == nil {
+		done.brief = p.write
+	}
 	return done, nil
 }
 
@@ -198,6 +201,17 @@ func (p *producing) append(part *storage.Partition, batch []byte, rp *kmsg.Produ
 		rp.LogAppendTime = int64(binary.BigEndian.Uint64(batch[maxTimeAt:]))
 	}
 	return c, nil
+}
+
+// write has the batches written, unless others write already, and says whether
+// there is nothing left to wait for.
+func (p *producing) write() bool {
+	for _, a := range p.waiting {
+		if !a.commit.Write() {
+			return false
+		}
+	}
+	return true
 }
 
 // finish waits for the disk. Who asked for no answer waits too, before the
