@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/decodersring/decoder/internal/broker/groups"
+	"github.com/decodersring/decoder/internal/broker/memconn"
 	"github.com/decodersring/decoder/internal/broker/storage"
 	"github.com/decodersring/decoder/internal/broker/wire"
 	"github.com/decodersring/decoder/internal/obs"
@@ -227,6 +228,9 @@ func (b *Broker) Addr() net.Addr {
 	return b.listener.Addr()
 }
 
+// memBuffer is how much each direction of an embedded connection holds.
+const memBuffer = 1 << 20
+
 // Dial connects a client within the process, whatever the network and address
 // it asks for. It waits until the broker is ready, or ctx ends.
 func (b *Broker) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -235,7 +239,7 @@ func (b *Broker) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	client, server := net.Pipe()
+	client, server := memconn.Pipe(Embedded, memBuffer)
 	if err := b.server.Attach(*b.run.Load(), server); err != nil {
 		return nil, errors.Join(fmt.Errorf("dialing embedded broker: %w", err), client.Close())
 	}

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"cmp"
 	"errors"
 	"net"
 	"strconv"
@@ -17,10 +16,10 @@ const nodeID = 1
 
 // advertised is where the client is told to connect to.
 func (c *conn) advertised() (host string, port int32) {
-	if !c.remote { // its dialer comes here whatever the address
-		return c.host, 9092
+	addr := c.server.cfg.Advertise
+	if addr == "" || !c.remote {
+		addr = c.net.LocalAddr().String()
 	}
-	addr := cmp.Or(c.server.cfg.Advertise, c.net.LocalAddr().String())
 	h, p, err := net.SplitHostPort(addr)
 	if err != nil {
 		return addr, 0
