@@ -36,6 +36,9 @@ func TestFailedSyncIsNotAcknowledgedAndTheRetryIsAppendedOnce(t *testing.T) {
 			p := s.topic("t", 2).Partition(0)
 			other := s.Topic("t").Partition(1)
 			mustAppend(t, p, from(batch("a", 1, size), 7, 0, 0))
+			if err := s.checkpoint(); err != nil { // the one a new journal file asks for finds nothing to sync
+				t.Fatal(err)
+			}
 			fsys.failing(failOn("sync", "", syscall.EIO))
 			b := from(batch("b", 1, size), 7, 0, 1)
 			_, c, err := p.Append(b)
