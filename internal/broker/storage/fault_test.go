@@ -433,3 +433,57 @@ func TestWhoHasItsAnswerWritesForNobodyElse(t *testing.T) {
 		}
 	}
 }
+
+// TestPanicOfWhoWritesHoldsNobodyUp: it may be that of a connection, which ends
+// with it, and nothing else does.
+func TestPanicOfWhoWritesHoldsNobodyUp(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys)
+	p := s.topic("t", 1).Partition(0)
+	other := s.topicOf("other")
+	mustAppend(t, other, batch("a", 1, 10)) // whose buffers are used again
+	syncs, blocked, release := 0, make(chan struct{}), make(chan struct{})
+	fsys.failing(func(op, name string) error {
+		if op == "sync" && strings.HasSuffix(name, journalSuffix) {
+			switch syncs++; syncs {
+			case 1:
+				panic("a panic")
+			case 2:
+				close(blocked)
+				fsys.mu.Unlock()
+				<-release
+				fsys.mu.Lock()
+			}
+		}
+		return nil
+	})
+	add := func(p *Partition, name string) *Commit {
+		_, c, err := p.Append(batch(name, 1, 10))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	first := add(p, "b")
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("nothing panicked")
+			}
+		}()
+		_ = waitFor(first)
+	}()
+	second := add(other, "c")
+	ended := make(chan error, 1)
+	go func() { ended <- waitFor(second) }()
+	<-blocked
+	third := add(other, "d")
+	close(release)
+	if err := errors.Join(<-ended, waitFor(third), s.checkpoint(), waitFor(first)); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(values(t, p), values(t, other)); got != "[b/0] [a/0 c/0 d/0]" {
+		t.Fatalf("got %s", got)
+	}
+	s.stop()
+}

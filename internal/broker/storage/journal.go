@@ -132,8 +132,8 @@ func (j *journal) lead() {
 	}
 	buf, ends, entries := j.take()
 	j.mu.Unlock()
+	defer j.ended() // after a panic too, which may end a connection and no more
 	j.round(buf, ends, entries)
-	j.ended()
 }
 
 // urge has run write what nobody waits for.
@@ -258,6 +258,7 @@ func (j *journal) await() (buf []byte, ends []int, entries []journalEntry, ok bo
 func (j *journal) take() (buf []byte, ends []int, entries []journalEntry) {
 	buf, ends, entries = j.buf, j.ends, j.waiting
 	j.buf, j.ends, j.waiting = j.spare, j.spareEnds, j.spareEntries
+	j.spare, j.spareEnds, j.spareEntries = nil, nil, nil
 	j.writing, j.urgent = true, false
 	j.lonely.Stop()
 	return buf, ends, entries
