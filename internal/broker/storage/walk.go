@@ -9,9 +9,9 @@ import (
 	"slices"
 )
 
-// batchFunc is told of a batch that is there whole and matches its CRC; b is
-// valid during the call. An ErrInvalidBatch says that it is none all the same,
-// any other error ends the walk; errEnough does without being one.
+// batchFunc is told of a batch that is there whole and matches its CRC; b and
+// h are valid during the call. An ErrInvalidBatch says that it is none all the
+// same, any other error ends the walk; errEnough does without being one.
 type batchFunc func(pos int64, b []byte, h *header) error
 
 var (
@@ -24,10 +24,10 @@ var (
 // lies. n bytes are such batches. need is how many there must be behind n for
 // the next one; 0 says that there is none.
 func eachBatchIn(b []byte, pos int64, fn batchFunc) (n, need int, err error) {
+	var h header // one for all, since fn has it escape
 	for len(b)-n >= headerSize {
-		rest := b[n:]
-		h, ok := parseHeader(rest)
-		if ok && h.size > len(rest) {
+		rest, ok := b[n:], false
+		if h, ok = parseHeader(rest); ok && h.size > len(rest) {
 			return n, h.size, nil
 		}
 		if !ok || !crcOK(rest, &h) {
@@ -45,9 +45,11 @@ func eachBatchIn(b []byte, pos int64, fn batchFunc) (n, need int, err error) {
 
 // walk calls fn for every batch from pos up to limit. Where there is none it
 // goes on at the next that can be found; gap, if any, is told what it passed
-// over. It reads in pieces of bounded size.
+// over. It reads in pieces of bounded size, small ones first: most lookups find
+// what they want in the first.
 func walk(f io.ReaderAt, pos, limit int64, fn batchFunc, gap func(from, to int64)) error {
-	buf := make([]byte, 64<<10)
+	const first, most = 8 << 10, 256 << 10
+	buf := make([]byte, first)
 	for pos < limit {
 		piece, err := readUpTo(f, buf, pos, limit)
 		if err != nil {
@@ -72,7 +74,8 @@ func walk(f io.ReaderAt, pos, limit int64, fn batchFunc, gap func(from, to int64
 			}
 			continue
 		}
-		buf = slices.Grow(buf[:0], need)[:max(len(buf), need)]
+		want := max(need, min(2*len(buf), most))
+		buf = slices.Grow(buf[:0], want)[:want]
 	}
 	return nil
 }
