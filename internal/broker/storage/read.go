@@ -118,19 +118,18 @@ func (p *Partition) locate(s *segment, limit, offset int64) (cursor, error) {
 // if there was none.
 func (p *Partition) search(f File, s *segment, from cursor, limit, offset int64) (at cursor, bad int64, err error) {
 	at, bad = cursor{offset: offset, segment: s.base, pos: limit, batch: offset}, -1
-	expect := from.batch
+	expect, gap := from.batch, false
 	err = walk(f, from.pos, limit, func(pos int64, _ []byte, h *header) error {
-		if !p.follows(h, expect) {
+		if !p.follows(s, h, expect, gap) {
 			return errMisplaced
 		}
-		if expect = h.end(); expect <= offset {
+		if expect, gap = h.end(), false; expect <= offset {
 			return nil
 		}
 		at.pos, at.batch = pos, h.base
 		return errEnough
 	}, func(from, _ int64) {
-		expect = -1
-		if bad < 0 {
+		if gap = true; bad < 0 {
 			bad = from
 		}
 	})
@@ -140,10 +139,10 @@ func (p *Partition) search(f File, s *segment, from cursor, limit, offset int64)
 	return at, bad, err
 }
 
-// follows says whether a batch may lie where one is to begin with the offset;
-// -1 is any. The CRC does not cover the offset.
-func (p *Partition) follows(h *header, expect int64) bool {
-	return expect < 0 || h.base == expect || h.base > expect && p.topic.Config().Compact
+// follows says whether a batch may lie where the segment is to go on with the
+// offset, or behind it if there is a gap. The CRC does not cover its own.
+func (p *Partition) follows(s *segment, h *header, offset int64, gap bool) bool {
+	return h.end() <= s.end.Load() && (h.base == offset || h.base > offset && (gap || p.topic.Config().Compact))
 }
 
 func (s *segment) corrupt(offset, pos int64) error {
@@ -167,7 +166,7 @@ func (p *Partition) readBatches(buf []byte, s *segment, at cursor, limit int64, 
 		}
 		expect := at.batch
 		n, need, err := eachBatchIn(b, at.pos, func(_ int64, _ []byte, h *header) error {
-			if !p.follows(h, expect) {
+			if !p.follows(s, h, expect, false) {
 				return errMisplaced
 			}
 			expect = h.end()

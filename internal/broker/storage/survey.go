@@ -36,8 +36,7 @@ func (p *Partition) survey(ctx context.Context, s *segment, keep batchFunc, miss
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		follows := h.base == next || h.base > next && (bad.pos >= 0 || p.topic.Config().Compact)
-		if !follows || h.end() > s.end.Load() {
+		if !p.follows(s, h, next, bad.pos >= 0) {
 			return errMisplaced
 		}
 		if err := eachRecord(b, h, func(*Record) bool { return true }); err != nil {
