@@ -155,3 +155,28 @@ func TestEachGoesOnBehindACorruptBatch(t *testing.T) {
 		t.Errorf("read %v, %d reported", got, reported.Load())
 	}
 }
+
+// The CRC does not cover a batch's offset: one that is far too large must not
+// look like the latest of its key.
+func TestCompactionBelievesNoOffsetBeyondTheSegment(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys)
+	defer s.stop()
+	p := s.topic("t", 1, ConfigCleanupPolicy, "compact", ConfigSegmentBytes, "16384").Partition(0)
+	for i := range 40 {
+		mustAppend(t, p, encodeBatch([]KeyValue{{Key: []byte("k"), Value: fmt.Appendf(nil, "%d %1000d", i, i)}}, 1))
+	}
+	if err := s.checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	log := fsys.now[p.dir+"/00000000000000000000.log"]
+	log.data[offBaseOffset+3] ^= 1
+	p.compact(p.topic.Config(), s.now())
+	var got []int64
+	if err := p.Each(func(r *Record) { got = append(got, r.Offset) }); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) == 0 || got[0] != 1 || got[len(got)-1] != 39 {
+		t.Errorf("read %v", got)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -159,6 +160,7 @@ func listSegments(fsys FS, dir string) ([]*segment, error) {
 		}
 		_ = f.Close() // only its size was asked for
 		s.size.Store(size)
+		s.end.Store(math.MaxInt64) // not known
 		segs = append(segs, s)
 	}
 	slices.SortFunc(segs, func(a, b *segment) int { return cmp.Compare(a.base, b.base) })

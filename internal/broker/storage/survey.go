@@ -58,3 +58,18 @@ func (p *Partition) survey(ctx context.Context, s *segment, keep batchFunc, miss
 	}
 	return tell(s.end.Load())
 }
+
+// eachBatch calls fn for every good batch of a segment. ErrCorrupt, in the
+// end, says that there are others, which have been reported.
+func (p *Partition) eachBatch(s *segment, fn batchFunc) error {
+	var corrupt error
+	err := p.survey(context.Background(), s, fn, func(h hole) error {
+		p.store.sawCorrupt(p, s, h.pos)
+		corrupt = s.corrupt(h.from, h.pos)
+		return nil
+	})
+	if err != nil {
+		return err // a disk that fails is not what lies on it
+	}
+	return corrupt
+}

@@ -104,8 +104,7 @@ func (v *verifier) segment(p *Partition, s *segment, pt point, last bool) (next 
 	v.Bytes += s.size.Load()
 	places := map[int64]int64{s.size.Load(): -1} // where batches start, and their offsets
 	next = s.base
-	s.end.Store(math.MaxInt64) // it is in the index
-	var tail *hole             // without a good batch behind it
+	var tail *hole // without a good batch behind it: its end is in the index
 	err = p.survey(v.ctx, s, func(pos int64, _ []byte, h *header) error {
 		places[pos] = h.base
 		next = h.end()

@@ -3,9 +3,7 @@ package storage
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
-	"os"
 	"slices"
 )
 
@@ -114,23 +112,4 @@ func findBatch(f io.ReaderAt, pos, limit int64) (int64, error) {
 func readUpTo(f io.ReaderAt, buf []byte, pos, limit int64) ([]byte, error) {
 	n, err := f.ReadAt(buf[:min(int64(len(buf)), limit-pos)], pos)
 	return buf[:n], notEOF(err)
-}
-
-// eachBatch calls fn for every batch of a segment that can be read.
-// ErrCorrupt, in the end, says that there are others.
-func (p *Partition) eachBatch(s *segment, fn batchFunc) error {
-	f, err := p.store.fs.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	var corrupt error
-	err = walk(f, 0, s.size.Load(), fn, func(from, _ int64) {
-		p.store.sawCorrupt(p, s, from)
-		corrupt = fmt.Errorf("%w: %s at %d", ErrCorrupt, s.path, from)
-	})
-	if err != nil {
-		return err // a disk that fails is not what lies on it
-	}
-	return corrupt
 }
