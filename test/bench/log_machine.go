@@ -28,7 +28,7 @@ func fillPageCache(dir string) (release func() error, err error) {
 		return nil, err
 	}
 	release = func() error { return errors.Join(f.Close(), os.Remove(f.Name())) }
-	if err := f.Truncate(free); err == nil { // holes: pages without a disk
+	if err = f.Truncate(free); err == nil { // holes: pages without a disk
 		_, err = io.Copy(io.Discard, struct{ io.Reader }{f})
 	}
 	if err != nil {
