@@ -183,6 +183,8 @@ func (p *Partition) scan(s *segment) error {
 	known := int64(0)
 	if s.base == p.point.Segment {
 		known = min(size, p.point.Pos)
+	} else {
+		p.dirEntry = true // nobody knows whether it was synced
 	}
 	if err := s.resume(known); err != nil {
 		return err
