@@ -16,7 +16,8 @@ import (
 // crashFS is a file system in memory that knows what a power failure leaves:
 // of a file, what was synced, and of what was written since any part of it, in
 // pages; of the directories, what SyncDir saw, and a first part of what was
-// done since.
+// done since. A write that fails has written a half; a sync that fails any
+// part, and the next one does not try the rest again.
 type crashFS struct {
 	mu      sync.Mutex
 	rnd     *rand.Rand
@@ -300,12 +301,16 @@ func (f *crashFile) ReadAt(b []byte, at int64) (int, error) {
 func (f *crashFile) WriteAt(b []byte, at int64) (int, error) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
-	if err := f.fs.step("write", f.name); err != nil {
+	err := f.fs.step("write", f.name)
+	if f.fs.dead {
 		return 0, err
+	}
+	if err != nil {
+		b = b[:len(b)/2]
 	}
 	f.inode.data = put(f.inode.data, b, at)
 	f.inode.pending = append(f.inode.pending, change{at: at, data: slices.Clone(b)})
-	return len(b), nil
+	return len(b), err
 }
 
 func (f *crashFile) Truncate(n int64) error {
@@ -323,6 +328,9 @@ func (f *crashFile) Sync() error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	if err := f.fs.step("sync", f.name); err != nil {
+		if !f.fs.dead { // what it could not write it calls clean
+			f.inode.durable, f.inode.pending = f.inode.survives(f.fs.rnd), nil
+		}
 		return err
 	}
 	f.fs.syncs++

@@ -78,6 +78,31 @@ func TestFailedSyncIsNotAcknowledgedAndTheRetryIsAppendedOnce(t *testing.T) {
 	}
 }
 
+// The first batch of a new segment is as durable as the segment's name.
+func TestFailedSyncOfAFolderIsNotAcknowledged(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys)
+	p := s.topic("t", 1).Partition(0)
+	fsys.failing(failOn("syncdir", p.dir, syscall.EIO))
+	_, c, err := p.Append(batch("a", 1, 5000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := waitFor(c); !errors.Is(err, ErrOffline) {
+		t.Fatalf("commit ended with %v", err)
+	}
+	fsys.failing(nil)
+	s.reopenOffline()
+	mustAppend(t, p, batch("b", 1, 5000))
+	fsys = fsys.crash()
+	s.abandon()
+	s = open(t, fsys)
+	defer s.stop()
+	if got := fmt.Sprint(values(t, s.Topic("t").Partition(0))); got != "[b/0]" {
+		t.Fatalf("after a crash: %s", got)
+	}
+}
+
 func TestFullDiskIsAnErrorAndTheRetryIsAppendedOnce(t *testing.T) {
 	fsys := newCrashFS(1)
 	s := open(t, fsys)
@@ -90,6 +115,9 @@ func TestFullDiskIsAnErrorAndTheRetryIsAppendedOnce(t *testing.T) {
 		t.Fatalf("appending on a full disk: %v", err)
 	}
 	fsys.failing(nil)
+	if n := int64(len(fsys.now[p.dir+"/00000000000000000000.log"].data)); n != p.Size() {
+		t.Errorf("%d bytes of what failed are left in the file", n-p.Size())
+	}
 	if base := mustAppend(t, p, b); base != 1 || p.High() != 2 {
 		t.Fatalf("the retry got offset %d of %d", base, p.High())
 	}
