@@ -61,6 +61,7 @@ func TestBatchesAreValidatedOnArrival(t *testing.T) {
 			be.PutUint32(b[offLastDelta:], 1)
 			return reseal(b)
 		}, want: ErrInvalidBatch},
+		{name: "a gap behind the records", change: func(b []byte) []byte { be.PutUint32(b[offLastDelta:], 5); return reseal(b) }, want: ErrInvalidBatch},
 		{name: "record length", change: func(b []byte) []byte { b[headerSize] = 0x7f; return reseal(b) }, want: ErrInvalidBatch},
 		{name: "sequence without epoch", change: func(b []byte) []byte { return from(b, 1, -1, 0) }, want: ErrInvalidBatch},
 		{name: "epoch without sequence", change: func(b []byte) []byte { return from(b, 1, 0, -1) }, want: ErrInvalidBatch},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -185,12 +186,17 @@ func TestNextOffsetSurvivesAnEmptyPartitionAndARestart(t *testing.T) {
 	if p.Start() != 10 || p.High() != 10 || p.Size() != 0 {
 		t.Fatalf("after retention: %d..%d, %d bytes", p.Start(), p.High(), p.Size())
 	}
-	for _, how := range []string{"closed", "crashed"} {
-		if how == "closed" {
-			s.stop()
-		} else {
+	for _, how := range []string{"closed", "crashed", "its files lost"} {
+		if how == "crashed" {
 			fsys = fsys.crash()
 			s.abandon()
+		} else {
+			s.stop()
+		}
+		for _, name := range names(fsys.now) {
+			if how == "its files lost" && strings.HasPrefix(name, p.dir+"/") {
+				delete(fsys.now, name)
+			}
 		}
 		s = open(t, fsys)
 		p = s.Topic("t").Partition(0)
@@ -239,8 +245,12 @@ func TestTornEndIsCutBeforeAnythingIsAppended(t *testing.T) {
 	fsys = fsys.crash()
 	s.abandon()
 	log := fsys.now[testDir+"/topics/t/0/00000000000000000000.log"]
+	whole := len(log.data)
 	log.data = append(log.data, batch("torn", 1, 100)[:90]...)
 	s = open(t, fsys)
+	if n := len(log.data); n != whole {
+		t.Errorf("%d bytes behind the last whole batch are not cut", n-whole)
+	}
 	p = s.Topic("t").Partition(0)
 	mustAppend(t, p, batch("b", 1, 100))
 	fsys = fsys.crash()
