@@ -3,13 +3,16 @@ package wire
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"math"
+	"net"
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -40,14 +43,14 @@ func produceTopic(name string, batches ...[]byte) kmsg.ProduceRequestTopic {
 }
 
 // producer is a signed-in connection to a server with the topic t of two
-// partitions. Its store is not running, so nothing becomes durable.
+// partitions. Its store is not running, so no small batch becomes durable.
 func producer(t *testing.T) *conn {
 	t.Helper()
 	store := storage.New(storage.Options{Dir: t.TempDir()})
 	if err := store.Open(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Create(storage.TopicSpec{Name: "t", Partitions: 2}); err != nil {
+	if _, err := store.Create(storage.TopicSpec{Name: "t", Partitions: 2, Config: map[string]string{"max.message.bytes": "33554432"}}); err != nil {
 		t.Fatal(err)
 	}
 	return &conn{server: New(Config{}, store, groups.New(groups.Config{}, noLog{})), signedIn: true}
@@ -64,7 +67,10 @@ func TestProduceIsReadAsKmsgWritesIt(t *testing.T) {
 	c := producer(t)
 	a := c.server.apis[int16(kmsg.Produce)]
 	for v := a.min; v <= a.max; v++ {
-		frame := produceFrame(v, produceTopic("other", []byte("one"), nil, []byte("three")), produceTopic("t", []byte("no batch")), produceTopic("empty"))
+		tagged := produceTopic("t", []byte("no batch"))
+		tagged.UnknownTags.Set(7, []byte("of a version to come"))
+		tagged.Partitions[0].UnknownTags.Set(200, []byte("another"))
+		frame := produceFrame(v, produceTopic("other", []byte("one"), nil, []byte("three")), tagged, produceTopic("empty"))
 		p, err := receive(t, c, bytes.NewReader(frame), len(frame))
 		if err != nil {
 			t.Fatalf("version %d: %v", v, err)
@@ -89,6 +95,10 @@ func TestProduceIsReadAsKmsgWritesIt(t *testing.T) {
 		}
 		if p.correlationID != 7 {
 			t.Errorf("version %d: correlation id %d", v, p.correlationID)
+		}
+		longer := append(bytes.Clone(frame), 0)
+		if _, err := receive(t, c, bytes.NewReader(longer), len(longer)); !errors.Is(err, errFrame) {
+			t.Errorf("version %d: a byte behind the end: %v", v, err)
 		}
 		for n := minFrame; n < len(frame); n++ {
 			if _, err := receive(t, c, bytes.NewReader(frame[:n]), n); !errors.Is(err, errFrame) {
@@ -125,11 +135,19 @@ func TestWhatIsTooLargeTakesNoMemory(t *testing.T) {
 
 func TestProduceBoundsItsPartitions(t *testing.T) {
 	c := producer(t)
-	frame := produceFrame(8)
-	binary.BigEndian.PutUint32(frame[len(frame)-4:], math.MaxInt32)
-	frame = append(frame, make([]byte, 6*(maxBatches+1))...) // topics without name and partitions
-	if _, err := receive(t, c, bytes.NewReader(frame), len(frame)); !errors.Is(err, errFrame) {
-		t.Errorf("%v", err)
+	for what, of := range map[string]struct {
+		topics []kmsg.ProduceRequestTopic
+		size   int // of one, without anything in it
+	}{
+		"topics":     {nil, 6},
+		"partitions": {[]kmsg.ProduceRequestTopic{produceTopic("t")}, 8},
+	} {
+		frame := produceFrame(8, of.topics...)
+		binary.BigEndian.PutUint32(frame[len(frame)-4:], maxBatches+1)
+		frame = append(frame, make([]byte, of.size*(maxBatches+1))...)
+		if _, err := receive(t, c, bytes.NewReader(frame), len(frame)); !errors.Is(err, errFrame) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 
@@ -181,4 +199,127 @@ func TestNamesTakeLittleMemory(t *testing.T) {
 			t.Errorf("%s: %d bytes were allocated", name, n)
 		}
 	}
+}
+
+func TestProduceIsRefusedBeforeSignInAndInUnknownVersions(t *testing.T) {
+	c := producer(t)
+	frame := produceFrame(8, produceTopic("t", []byte("no batch")))
+	if _, err := receive(t, c, bytes.NewReader(frame), len(frame)); err != nil {
+		t.Fatal(err)
+	}
+	c.signedIn = false
+	if _, err := receive(t, c, bytes.NewReader(frame), len(frame)); !errors.Is(err, errSignIn) {
+		t.Errorf("before sign-in: %v", err)
+	}
+	c.signedIn = true
+	frame[3] = 99
+	if _, err := receive(t, c, bytes.NewReader(frame), len(frame)); !errors.Is(err, errFrame) {
+		t.Errorf("version 99: %v", err)
+	}
+}
+
+// TestLengthAloneTakesNoMemory has a batch announced that never comes.
+func TestLengthAloneTakesNoMemory(t *testing.T) {
+	c := producer(t)
+	frame := produceFrame(8, produceTopic("t", make([]byte, 30<<20)))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := receive(t, c, bytes.NewReader(frame[:1000]), len(frame))
+	runtime.ReadMemStats(&after)
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Error(err)
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+		t.Errorf("%d bytes were allocated for 1000", n)
+	}
+}
+
+// TestLargeBatchesShareABound looks at the bound while a large batch is on its
+// way, and after it has come, or will never come.
+func TestLargeBatchesShareABound(t *testing.T) {
+	const size = 4 << 20
+	c := producer(t)
+	left := func() int64 {
+		c.server.memory.mu.Lock()
+		defer c.server.memory.mu.Unlock()
+		return c.server.memory.left
+	}
+	all := left()
+	frame := produceFrame(8, produceTopic("t", make([]byte, size)))
+	for _, whole := range []bool{true, false} {
+		r, w := io.Pipe()
+		done := make(chan error, 1)
+		go func() {
+			_, err := receive(t, c, r, len(frame))
+			done <- err
+		}()
+		if _, err := w.Write(frame[:size/2]); err != nil { // it returns when all has been read
+			t.Fatal(err)
+		}
+		if got := all - left(); got != size {
+			t.Errorf("%d bytes are taken for a batch of %d", got, size)
+		}
+		if whole {
+			if _, err := w.Write(frame[size/2:]); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; (err == nil) != whole {
+			t.Error(err)
+		}
+		if got := all - left(); got != 0 {
+			t.Errorf("whole %t: %d bytes are not given back", whole, got)
+		}
+	}
+}
+
+func TestWhoFindsNoRoomWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWeight(3)
+		w.take(2)
+		taken := false
+		go func() {
+			w.take(2)
+			taken = true
+		}()
+		synctest.Wait()
+		if taken {
+			t.Error("more was taken than there is")
+		}
+		w.give(2)
+		synctest.Wait()
+		if !taken {
+			t.Error("nobody is told of the room")
+		}
+	})
+}
+
+// TestPanicEndsOneConnectionAndNothingElse has a handler that panics, where it
+// begins and where it answers.
+func TestPanicEndsOneConnectionAndNothingElse(t *testing.T) {
+	s := producer(t).server
+	bug := func(context.Context) kmsg.Response { panic("a bug") }
+	for what, handle := range map[string]func(request, kmsg.Request) reply{
+		"beginning": func(r request, _ kmsg.Request) reply { return answered(bug(r.ctx)) },
+		"answering": func(request, kmsg.Request) reply { return bug },
+	} {
+		s.apis[int16(kmsg.Heartbeat)] = api{max: 4, handle: handle}
+		client, server := net.Pipe()
+		defer client.Close()
+		if err := s.Attach(t.Context(), server); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Write(kmsg.NewRequestFormatter().AppendRequest(nil, kmsg.NewPtrHeartbeatRequest(), 7)); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(client); err != nil || len(b) != 0 {
+			t.Errorf("%s: answered with %d bytes, %v", what, len(b), err)
+		}
+	}
+	s.Close()
 }
