@@ -82,7 +82,8 @@ func (a *acked) snapshot() map[string]place {
 }
 
 func (a *acked) produce(ctx context.Context, t *testing.T, addr string, id int) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.DefaultProduceTopic("killed"), kgo.ProducerLinger(0))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.DefaultProduceTopic("killed"), kgo.ProducerLinger(0),
+		kgo.ProducerBatchCompression(kgo.NoCompression())) // what is large is to be large on the disk
 	if err != nil {
 		t.Error(err)
 		return

@@ -175,7 +175,8 @@ func TestKillLosesNothingAcknowledgedAndNoCommit(t *testing.T) {
 // produce appends records one after the other, small ones and some large, and
 // notes each that is acknowledged.
 func (w *world) produce(ctx context.Context, addr string, id int) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.DefaultProduceTopic("killed"), kgo.ProducerLinger(time.Millisecond))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.DefaultProduceTopic("killed"), kgo.ProducerLinger(time.Millisecond),
+		kgo.ProducerBatchCompression(kgo.NoCompression())) // what is large is to be large on the disk
 	if err != nil {
 		w.t.Error(err)
 		return

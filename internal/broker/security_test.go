@@ -195,6 +195,14 @@ func TestCertificateOfOursIsASignInAndNoOther(t *testing.T) {
 	if err := ping(t, addr, password); err == nil {
 		t.Error("let in without TLS")
 	}
+	// What TLS has asked for and not verified says nothing.
+	r = start(t, broker.Config{Listen: loopback, TLS: &tls.Config{
+		Certificates: []tls.Certificate{ours.sign(t, "broker", net.IPv4(127, 0, 0, 1))},
+		ClientAuth:   tls.RequireAnyClientCert,
+	}})
+	if err := ping(t, r.Addr().String(), nil, with(others.sign(t, "client", nil))); err == nil {
+		t.Error("let in by a certificate that nobody verified")
+	}
 }
 
 // send writes bytes to the broker and waits for it to hang up; it returns how
@@ -244,6 +252,10 @@ func TestHostileFramesEndOneConnectionAndNothingElse(t *testing.T) {
 		"not advertised":              frame(int16(kmsg.ConsumerGroupHeartbeat), 0),
 		"a client id beyond the end":  {0, 0, 0, 10, 0, 3, 0, 0, 0, 0, 0, 1, 0x7f, 0xff},
 		"an array beyond the end":     frame(3, 1, manyTopics...),
+		"an array of a flexible one":  frame(3, 12, 0, 0xff, 0xff, 0xff, 0xff, 0x07),
+		"tags of a body":              frame(3, 12, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x07),
+		"tags of produce":             frame(0, 9, 0xff, 0xff, 0xff, 0xff, 0x07),
+		"a tag's length in produce":   frame(0, 9, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01),
 		"tags beyond the end":         frame(3, 12, 0xff, 0xff, 0xff, 0xff, 0x0f),
 		"a tag's length":              frame(3, 12, 1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f),
 		"produce cut in its records":  frame(0, 8, 0xff, 0xff, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 't', 0, 0, 0, 1, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff),
