@@ -144,7 +144,11 @@ func measureLog(ctx context.Context, p logPeer, sizes logSizes) (f figures, err 
 	if err != nil {
 		return f, err
 	}
-	s, err := p.start(ctx, filepath.Join(dir, "log"), listen)
+	data := filepath.Join(dir, "log")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		return f, err
+	}
+	s, err := p.start(ctx, data, listen)
 	if err != nil {
 		return f, err
 	}
@@ -178,7 +182,7 @@ func measureLog(ctx context.Context, p logPeer, sizes logSizes) (f figures, err 
 	if err := besideReader(ctx, s.addr, sizes, f); err != nil {
 		return f, err
 	}
-	return f, largeLog(ctx, p, s, filepath.Join(dir, "log"), listen, sizes, f)
+	return f, largeLog(ctx, p, s, data, listen, sizes, f)
 }
 
 // besideReader measures latency while a reader, a process of its own, reads
