@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -100,6 +99,41 @@ func TestFailedSyncOfAFolderIsNotAcknowledged(t *testing.T) {
 	defer s.stop()
 	if got := fmt.Sprint(values(t, s.Topic("t").Partition(0))); got != "[b/0]" {
 		t.Fatalf("after a crash: %s", got)
+	}
+}
+
+// A producer that has not heard of its batch sends it again.
+func TestRetryOfABatchThatWaitsIsNotAcknowledgedBefore(t *testing.T) {
+	for suffix, size := range map[string]int{journalSuffix: 100, logSuffix: 5000} {
+		fsys := newCrashFS(1)
+		s := open(t, fsys)
+		p := s.topic("t", 1).Partition(0)
+		mustAppend(t, p, from(batch("a", 1, 10), 7, 0, 0))
+		blocked, release := fsys.hangs(suffix)
+		b := from(batch("b", 1, size), 7, 0, 1)
+		var commits []*Commit
+		for range 2 {
+			base, c, err := p.Append(b)
+			if err != nil || base != 1 {
+				t.Fatalf("%s: appended at %d, %v", suffix, base, err)
+			}
+			commits = append(commits, c)
+		}
+		<-blocked
+		for _, c := range commits {
+			select {
+			case <-c.done:
+				t.Errorf("%s: acknowledged while its sync hangs", suffix)
+			default:
+			}
+		}
+		close(release)
+		for _, c := range commits {
+			if err := waitFor(c); err != nil {
+				t.Errorf("%s: %v", suffix, err)
+			}
+		}
+		s.stop()
 	}
 }
 
@@ -233,19 +267,7 @@ func TestReadsAndOtherPartitionsNeverWaitForASync(t *testing.T) {
 	topic := s.topic("t", 2)
 	slow, other := topic.Partition(0), topic.Partition(1)
 	mustAppend(t, slow, batch("a", 1, 5000))
-	blocked, release := make(chan struct{}), make(chan struct{})
-	var hung atomic.Bool
-	fsys.failing(func(op, name string) error {
-		if op == "sync" && strings.Contains(name, "/t/0/") {
-			if !hung.Swap(true) {
-				close(blocked)
-				fsys.mu.Unlock() // it is this sync that hangs, not the whole disk
-				<-release
-				fsys.mu.Lock()
-			}
-		}
-		return nil
-	})
+	blocked, release := fsys.hangs("/t/0/")
 	_, c, err := slow.Append(batch("b", 1, 5000))
 	if err != nil {
 		t.Fatal(err)
@@ -284,17 +306,7 @@ func TestOneSyncServesAllThatWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	// While one sync hangs, all others come to wait.
-	blocked, release := make(chan struct{}), make(chan struct{})
-	var hung atomic.Bool
-	fsys.failing(func(op, name string) error {
-		if op == "sync" && strings.HasSuffix(name, journalSuffix) && !hung.Swap(true) {
-			close(blocked)
-			fsys.mu.Unlock()
-			<-release
-			fsys.mu.Lock()
-		}
-		return nil
-	})
+	blocked, release := fsys.hangs(journalSuffix)
 	var commits []*Commit
 	for i, p := range topic.Partitions() {
 		_, c, err := p.Append(batch("second", 1, 1000))
