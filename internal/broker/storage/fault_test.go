@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -105,35 +106,39 @@ func TestFailedSyncOfAFolderIsNotAcknowledged(t *testing.T) {
 // A producer that has not heard of its batch sends it again.
 func TestRetryOfABatchThatWaitsIsNotAcknowledgedBefore(t *testing.T) {
 	for suffix, size := range map[string]int{journalSuffix: 100, logSuffix: 5000} {
-		fsys := newCrashFS(1)
-		s := open(t, fsys)
-		p := s.topic("t", 1).Partition(0)
-		mustAppend(t, p, from(batch("a", 1, 10), 7, 0, 0))
-		blocked, release := fsys.hangs(suffix)
-		b := from(batch("b", 1, size), 7, 0, 1)
-		var commits []*Commit
-		for range 2 {
-			base, c, err := p.Append(b)
-			if err != nil || base != 1 {
-				t.Fatalf("%s: appended at %d, %v", suffix, base, err)
-			}
-			commits = append(commits, c)
+		t.Run(suffix, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { retryWhileItWaits(t, suffix, size) }) })
+	}
+}
+
+func retryWhileItWaits(t *testing.T, suffix string, size int) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys)
+	defer s.stop()
+	p := s.topic("t", 1).Partition(0)
+	s.begun(p)
+	blocked, release := fsys.hangs(suffix)
+	b := from(batch("b", 1, size), 7, 0, 1)
+	var commits []*Commit
+	for range 2 {
+		base, c, err := p.Append(b)
+		if err != nil || base != 1 {
+			t.Fatalf("appended at %d, %v", base, err)
 		}
-		<-blocked
-		for _, c := range commits {
-			select {
-			case <-c.done:
-				t.Errorf("%s: acknowledged while its sync hangs", suffix)
-			default:
-			}
+		commits = append(commits, c)
+	}
+	mustEnd(t, "the sync hangs", blocked)
+	for _, c := range commits {
+		select {
+		case <-c.done:
+			t.Error("acknowledged while its sync hangs")
+		default:
 		}
-		close(release)
-		for _, c := range commits {
-			if err := waitFor(c); err != nil {
-				t.Errorf("%s: %v", suffix, err)
-			}
+	}
+	close(release)
+	for _, c := range commits {
+		if err := waitFor(c); err != nil {
+			t.Error(err)
 		}
-		s.stop()
 	}
 }
 
@@ -172,8 +177,24 @@ func TestBrokenJournalCostsNothingButSpeedAndIsTriedAgain(t *testing.T) {
 		if err := <-told; !errors.Is(err, syscall.EIO) {
 			t.Fatalf("told of %v", err)
 		}
-		mustAppend(t, p, batch("c", 1, 10))
-		s.journal.retry() // in vain
+		_, c, err := p.Append(batch("c", 1, 10))
+		if err == nil {
+			err = waitFor(c)
+		}
+		if err != nil || c.journal != nil {
+			t.Fatalf("a batch in a broken journal: %t, %v", c.journal != nil, err)
+		}
+		s.journal.retry()
+		await(t, "the journal is tried, in vain", func() bool {
+			s.journal.mu.Lock()
+			defer s.journal.mu.Unlock()
+			return !s.journal.probe && !s.journal.writing
+		})
+		s.journal.mu.Lock()
+		if !s.journal.broken {
+			t.Fatal("the journal is in use while its disk still fails")
+		}
+		s.journal.mu.Unlock()
 		fsys.failing(nil)
 		for broken := true; broken; {
 			s.journal.retry()
