@@ -93,8 +93,8 @@ func (d *drain) request() kmsg.Request {
 	return req
 }
 
-// took counts what has come, and puts the partitions that gave something
-// behind the others, as every client does.
+// took counts what has come, leaves out what has been read, and puts the
+// partitions that gave something behind the others, as every client does.
 func (d *drain) took(resp *kmsg.FetchResponse) error {
 	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
 		return err
@@ -102,28 +102,35 @@ func (d *drain) took(resp *kmsg.FetchResponse) error {
 	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) > len(d.at) {
 		return errors.New("an answer to another question")
 	}
-	got := map[int32]int64{}
+	at := map[int32]int64{}
 	for _, p := range resp.Topics[0].Partitions {
 		if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 			return err
 		}
 		next, records := walkBatches(p.RecordBatches)
-		if records > 0 {
-			got[p.Partition] = next
-			d.left.Add(-records)
+		d.left.Add(-records)
+		switch {
+		case next == p.HighWatermark: // 0, when there is nothing
+			at[p.Partition] = atEnd
+		case records > 0:
+			at[p.Partition] = next
 		}
 	}
 	var idle, busy []partitionAt
-	for _, at := range d.at {
-		if next, ok := got[at.partition]; ok {
-			busy = append(busy, partitionAt{at.partition, next})
-		} else {
-			idle = append(idle, at)
+	for _, p := range d.at {
+		switch next, ok := at[p.partition]; {
+		case !ok:
+			idle = append(idle, p)
+		case next != atEnd:
+			busy = append(busy, partitionAt{p.partition, next})
 		}
 	}
 	d.at = append(idle, busy...)
 	return nil
 }
+
+// atEnd is the offset of a partition that has been read.
+const atEnd = -1
 
 // walkBatches returns the offset behind whole batches, and how many records
 // they hold.
