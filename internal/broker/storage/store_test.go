@@ -10,7 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -350,6 +352,39 @@ func TestDeletedRecordsStayDeleted(t *testing.T) {
 	if _, err := p.DeleteBefore(11); !errors.Is(err, ErrOffsetOutOfRange) {
 		t.Fatalf("deleting beyond the end: %v", err)
 	}
+}
+
+func TestDeletionOfRecordsIsAnsweredWhenItIsDurable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fsys := newCrashFS(1)
+		s := open(t, fsys)
+		defer s.stop()
+		p := s.topic("t", 1).Partition(0)
+		s.begun(p)
+		_, release := fsys.hangs("checkpoint.json")
+		ended := make(chan error, 1)
+		go func() {
+			_, err := p.DeleteBefore(1)
+			ended <- err
+		}()
+		synctest.Wait()
+		select {
+		case err := <-ended:
+			t.Errorf("it ended before, with %v", err)
+			ended <- err
+		default:
+		}
+		close(release)
+		if err := mustEnd(t, "the deletion", ended); err != nil {
+			t.Error(err)
+		}
+		mustAppend(t, p, batch("more", 1, 10))
+		fsys.failing(failOn("sync", "checkpoint.json", syscall.EIO))
+		if _, err := p.DeleteBefore(2); !errors.Is(err, syscall.EIO) {
+			t.Errorf("the disk fails, and it ended with %v", err)
+		}
+		fsys.failing(nil)
+	})
 }
 
 func TestLargeBatchIsNotPassedOver(t *testing.T) {
