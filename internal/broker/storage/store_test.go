@@ -387,6 +387,43 @@ func TestDeletionOfRecordsIsAnsweredWhenItIsDurable(t *testing.T) {
 	})
 }
 
+// A fetch reads several partitions into one buffer.
+func TestReadKeepsWhatTheBufferHeld(t *testing.T) {
+	s := open(t, newCrashFS(1))
+	defer s.stop()
+	p := s.topic("t", 1).Partition(0)
+	for i := range 3 {
+		mustAppend(t, p, batch(strconv.Itoa(i), 1, 4000))
+	}
+	for what, r := range map[string]struct {
+		offset int64
+		most   int
+		one    bool
+	}{
+		"all":                         {0, 1 << 20, false},
+		"some":                        {1, 5000, false},
+		"one that is larger":          {1, 100, true},
+		"none, since it is larger":    {1, 100, false},
+		"none, at the end":            {3, 1 << 20, true},
+		"none, since it is not there": {4, 1 << 20, true},
+	} {
+		alone, wantErr := p.Read(nil, r.offset, r.most, r.one)
+		for _, spare := range []int{0, 10, 1 << 20} { // it must grow, or need not
+			buf := append(make([]byte, 0, len("before")+spare), "before"...)
+			got, err := p.Read(buf, r.offset, r.most, r.one)
+			if !errors.Is(err, wantErr) {
+				t.Errorf("%s, %d bytes to spare: %v, not %v", what, spare, err, wantErr)
+			}
+			if !bytes.Equal(got, append([]byte("before"), alone...)) {
+				t.Errorf("%s, %d bytes to spare: %d bytes that begin with %q, not %d behind what was there", what, spare, len(got), got[:min(len(got), 6)], len(alone))
+			}
+		}
+		if none := strings.HasPrefix(what, "none"); none != (len(alone) == 0) {
+			t.Errorf("%s: %d bytes are read", what, len(alone))
+		}
+	}
+}
+
 func TestLargeBatchIsNotPassedOver(t *testing.T) {
 	s := open(t, newCrashFS(1))
 	defer s.stop()

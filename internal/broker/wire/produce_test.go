@@ -27,8 +27,12 @@ import (
 func produceFrame(version int16, topics ...kmsg.ProduceRequestTopic) []byte {
 	req := kmsg.NewPtrProduceRequest()
 	req.Version, req.Acks, req.Topics = version, -1, topics
-	b := kmsg.NewRequestFormatter(kmsg.FormatterClientID("client")).AppendRequest(nil, req, 7)
-	return b[4:]
+	return encoded(req)
+}
+
+// encoded is a request as kmsg encodes it, without its length.
+func encoded(req kmsg.Request) []byte {
+	return kmsg.NewRequestFormatter(kmsg.FormatterClientID("client")).AppendRequest(nil, req, 7)[4:]
 }
 
 func produceTopic(name string, batches ...[]byte) kmsg.ProduceRequestTopic {
