@@ -38,9 +38,10 @@ func (failingFile) Sync() error { return syscall.EIO }
 
 // running is a signed-in connection to a server whose store runs, without a
 // journal, until the test ends, with topics of two partitions.
-func running(t *testing.T, disk storage.FS, topics ...string) *conn {
+func running(t *testing.T, o storage.Options, topics ...string) *conn {
 	t.Helper()
-	store := storage.New(storage.Options{Dir: t.TempDir(), FS: disk, JournalMaxBatch: -1, MinFree: -1, Checkpoint: time.Hour, Reopen: time.Hour})
+	o.Dir, o.JournalMaxBatch, o.MinFree, o.Checkpoint, o.Reopen = t.TempDir(), -1, -1, time.Hour, time.Hour
+	store := storage.New(o)
 	if err := store.Open(); err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +102,7 @@ func place(topic string, partition int32, offset int64, c int16) string {
 func TestBatchThatIsLostIsAnsweredInItsPlace(t *testing.T) {
 	for _, lost := range []string{"a/0", "a/1", "b/0", "b/1"} {
 		t.Run(lost, func(t *testing.T) {
-			c := running(t, failingFolder{storage.OS{}, "topics/" + lost + "/"}, "a", "b", "source")
+			c := running(t, storage.Options{FS: failingFolder{storage.OS{}, "topics/" + lost + "/"}}, "a", "b", "source")
 			batch := aBatch(t, c.server.store.Topic("source").Partition(0))
 			req := producedTo(batch, map[string][]int32{"unknown": {0}, "a": {1, 0}, "b": {7, 0, 1}}, "unknown", "a", "b")
 			want := []string{place("unknown", 0, -1, code.UnknownTopicOrPartition)}
@@ -140,7 +141,7 @@ func TestWhatRefusesARequestRefusesAllOfIt(t *testing.T) {
 	} {
 		for _, version := range []int16{firstRecordBatch, 9} {
 			t.Run(fmt.Sprintf("%s, version %d", name, version), func(t *testing.T) {
-				c := running(t, storage.OS{}, "t", "source")
+				c := running(t, storage.Options{}, "t", "source")
 				batch := aBatch(t, c.server.store.Topic("source").Partition(0))
 				req := producedTo(batch, map[string][]int32{"t": {0, 7, 1}}, "t")
 				req.Version = version
