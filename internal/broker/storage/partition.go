@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -190,7 +191,9 @@ func (p *Partition) commit(b []byte) *Commit {
 func (p *Partition) room(n int64, cfg *Config) error {
 	if p.active != nil {
 		size := p.active.size.Load()
-		if size == 0 || size+n <= min(cfg.SegmentBytes, p.store.segmentShare()) {
+		fits := size+n <= min(cfg.SegmentBytes, p.store.segmentShare()) &&
+			p.next-p.active.base <= math.MaxInt32 // with one more batch it is what an index entry takes
+		if size == 0 || fits {
 			return nil
 		}
 	}
