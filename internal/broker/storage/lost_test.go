@@ -1,10 +1,100 @@
 package storage
 
 import (
+	"errors"
+	"fmt"
 	"math"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
+
+// readable reads at every offset by itself, and returns those at which a read
+// says that the disk is corrupt; another batch is an error, but behind a gap.
+func readable(t *testing.T, p *Partition) (corrupt []int64) {
+	t.Helper()
+	for o := p.Start(); o < p.High(); o++ {
+		p.cursors.clear()
+		b, err := p.Read(nil, o, 100, true)
+		h, _ := parseHeader(b)
+		switch {
+		case errors.Is(err, ErrCorrupt):
+			corrupt = append(corrupt, o)
+		case err != nil || len(b) > 0 && (h.base > o && !p.topic.hasGaps() || h.end() <= o):
+			t.Fatalf("reading at %d gave %d bytes from offset %d, %v", o, len(b), h.base, err)
+		}
+	}
+	return corrupt
+}
+
+func verified(t *testing.T, fsys FS) []Problem {
+	t.Helper()
+	v := &verifier{ctx: t.Context(), fs: fsys}
+	err := inspect(fsys, testDir, func(s *Store) error {
+		doc, err := s.readCheckpoint()
+		for _, p := range s.partitions() {
+			err = errors.Join(err, v.partition(p, doc.point(p)))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.Problems
+}
+
+// A disk check may shorten a file: what is gone is told, not skipped, and what
+// is appended from then on can be read.
+func TestSegmentThatLostItsEndIsToldAndWrittenOnBehind(t *testing.T) {
+	const n = 10
+	for _, size := range []int{100, 5000} {
+		for how, left := range map[string]int{"at a batch": n / 2 * 4, "in a batch": n/2*4 + 1, "empty": 0} {
+			t.Run(fmt.Sprint(how, size), func(t *testing.T) {
+				fsys := newCrashFS(1)
+				s := open(t, fsys)
+				p := s.topic("t", 1).Partition(0)
+				for i := range n {
+					mustAppend(t, p, batch(fmt.Sprint(i), 1, size))
+				}
+				name, whole := p.active.path+logSuffix, int(p.active.size.Load())
+				s.stop()
+				f := fsys.now[name]
+				f.data = f.data[:whole/n*left/4]
+				var want []int64
+				for o := int64(left / 4); o < n; o++ {
+					want = append(want, o)
+				}
+				for range 2 {
+					s = open(t, fsys)
+					p = s.Topic("t").Partition(0)
+					mustAppend(t, p, batch("on", 1, size))
+					if got := readable(t, p); !slices.Equal(got, want) {
+						t.Fatalf("%v cannot be read, %v are gone", got, want)
+					}
+					s.stop()
+				}
+				v := verified(t, fsys)
+				if len(v) == 0 || !strings.Contains(v[0].What, "offset") {
+					t.Errorf("verify says %v", v)
+				}
+				if _, err := repair(t.Context(), fsys, testDir); err != nil {
+					t.Fatal(err)
+				}
+				if v := verified(t, fsys); len(v) > 0 {
+					t.Errorf("after a repair verify says %v", v)
+				}
+				s = open(t, fsys)
+				defer s.stop()
+				if got := readable(t, s.Topic("t").Partition(0)); len(got) > 0 {
+					t.Fatalf("%v cannot be read after a repair", got)
+				}
+			})
+		}
+	}
+}
 
 // Few bytes may hold many records: of those an index entry takes 32 bits.
 func TestSegmentHoldsNoMoreOffsetsThanItsIndex(t *testing.T) {
@@ -23,4 +113,170 @@ func TestSegmentHoldsNoMoreOffsetsThanItsIndex(t *testing.T) {
 			t.Fatalf("writing from offset %d: %v", h.base, err)
 		}
 	}
+}
+
+// The CRC does not cover the offset, and there is no index to tell.
+func TestIndexIsMadeAgainOverAFlippedOffset(t *testing.T) {
+	for _, policy := range []string{"delete", "compact"} {
+		fsys := newCrashFS(1)
+		s := open(t, fsys)
+		p := s.topic("t", 1, ConfigSegmentBytes, "32768", ConfigCleanupPolicy, policy).Partition(0)
+		for i := range 30 {
+			mustAppend(t, p, batch(fmt.Sprint(i), 1, 2000))
+		}
+		path := (*p.segments.Load())[0].path
+		s.stop()
+		log := fsys.now[path+logSuffix].data
+		h, _ := parseHeader(log)
+		log[3*h.size+1] ^= 1
+		delete(fsys.now, path+indexSuffix)
+		s, err := tryOpen(t, fsys)
+		if err != nil {
+			t.Fatalf("%s: %v", policy, err)
+		}
+		p = s.Topic("t").Partition(0)
+		if end := (*p.segments.Load())[0].end.Load(); end != (*p.segments.Load())[1].base {
+			t.Errorf("%s: the segment ends with offset %d", policy, end)
+		}
+		if got := readable(t, p); !slices.Equal(got, []int64{3}) {
+			t.Errorf("%s: %v cannot be read", policy, got)
+		}
+		s.stop()
+	}
+}
+
+// What compaction took stays taken when the policy is another.
+func TestTopicThatWasCompactedIsReadUnderAnotherPolicy(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys)
+	p := s.topic("t", 1, ConfigSegmentBytes, "16384", ConfigCleanupPolicy, "compact").Partition(0)
+	for i := range 60 {
+		mustAppend(t, p, batch(fmt.Sprint(i%3), 1, 2000))
+	}
+	s.rounds()
+	want := fmt.Sprint(values(t, p))
+	err := s.SetConfig("t", false, func(set map[string]string) error { set[ConfigCleanupPolicy] = "delete"; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		p = s.Topic("t").Partition(0)
+		if got := readable(t, p); len(got) > 0 {
+			t.Fatalf("%v cannot be read", got)
+		}
+		if got := fmt.Sprint(values(t, p)); got != want {
+			t.Fatalf("%s, not %s", got, want)
+		}
+		s.stop()
+		if v := verified(t, fsys); len(v) > 0 {
+			t.Errorf("verify says %v", v)
+		}
+		s = open(t, fsys)
+	}
+	s.stop()
+}
+
+// After a failed sync pages may be gone that were called clean, in the first
+// run of a store, too, when there was no checkpoint at its start.
+func TestJournalGivesBackWhatTheKernelDropped(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys)
+	defer s.stop()
+	p := s.topic("t", 1, ConfigSegmentBytes, "16384").Partition(0)
+	p.syncMu.Lock() // no checkpoint comes between
+	for i := range 20 {
+		mustAppend(t, p, batch(fmt.Sprint(i), 1, 1500))
+	}
+	p.mu.Lock()
+	p.fail(errors.New("failed sync"))
+	p.mu.Unlock()
+	fsys.mu.Lock()
+	for name, i := range fsys.now {
+		if strings.HasPrefix(name, p.dir+"/") {
+			i.data, i.pending = nil, nil
+		}
+	}
+	fsys.mu.Unlock()
+	p.syncMu.Unlock()
+	s.reopenOffline()
+	if err := p.Offline(); err != nil {
+		t.Fatal(err)
+	}
+	if got := readable(t, p); len(got) > 0 || p.High() != 20 {
+		t.Fatalf("%v of %d cannot be read", got, p.High())
+	}
+}
+
+// A kill may come before the folder of the very first segment is synced.
+func TestFolderOfTheFirstSegmentIsSyncedAfterAKill(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys)
+	p := s.topic("t", 1).Partition(0)
+	p.syncMu.Lock() // no checkpoint comes before the kill
+	mustAppend(t, p, batch("a", 1, 100))
+	var synced atomic.Bool
+	fsys.failing(func(op, name string) error {
+		if op == "syncdir" && name == p.dir {
+			synced.Store(true)
+		}
+		return nil
+	})
+	again := open(t, fsys)
+	if !synced.Load() {
+		t.Error("the folder is not synced")
+	}
+	again.stop()
+	fsys.crash()
+	p.syncMu.Unlock()
+	s.abandon()
+}
+
+// countedFS knows how many files are open.
+type countedFS struct {
+	*crashFS
+	open atomic.Int64
+}
+
+type countedFile struct {
+	File
+	open *atomic.Int64
+}
+
+func (c *countedFS) OpenFile(name string, flag int, perm os.FileMode) (File, error) {
+	f, err := c.crashFS.OpenFile(name, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	c.open.Add(1)
+	return countedFile{f, &c.open}, nil
+}
+
+func (f countedFile) Close() error {
+	f.open.Add(-1)
+	return f.File.Close()
+}
+
+// It is tried every second for as long as the disk fails.
+func TestReopeningInVainLeavesNoFilesOpen(t *testing.T) {
+	fsys := &countedFS{crashFS: newCrashFS(1)}
+	s := open(t, fsys)
+	p := s.topic("t", 1).Partition(0)
+	mustAppend(t, p, batch("a", 1, 5000))
+	p.mu.Lock()
+	p.fail(errors.New("failed sync"))
+	p.mu.Unlock()
+	fsys.failing(failOn("truncate", indexSuffix, errors.New("read-only")))
+	s.reopenOffline()
+	before := fsys.open.Load()
+	for range 5 {
+		s.reopenOffline()
+	}
+	if p.Offline() == nil {
+		t.Fatal("it is back")
+	}
+	if n := fsys.open.Load(); n != before {
+		t.Errorf("%d files are open, %d were", n, before)
+	}
+	fsys.failing(nil)
+	s.stop()
 }

@@ -133,6 +133,9 @@ func (p *Partition) search(f File, s *segment, from cursor, limit, offset int64)
 			bad = from
 		}
 	})
+	if bad < 0 && at.pos == limit && !p.topic.hasGaps() {
+		bad = limit // the file has lost its end
+	}
 	if err == nil && bad >= 0 && (at.pos == limit || at.batch > offset) {
 		err = s.corrupt(offset, bad)
 	}
@@ -142,7 +145,7 @@ func (p *Partition) search(f File, s *segment, from cursor, limit, offset int64)
 // follows says whether a batch may lie where the segment is to go on with the
 // offset, or behind it if there is a gap. The CRC does not cover its own.
 func (p *Partition) follows(s *segment, h *header, offset int64, gap bool) bool {
-	return h.end() <= s.end.Load() && (h.base == offset || h.base > offset && (gap || p.topic.Config().Compact))
+	return h.end() <= s.end.Load() && (h.base == offset || h.base > offset && (gap || p.topic.hasGaps()))
 }
 
 func (s *segment) corrupt(offset, pos int64) error {

@@ -23,6 +23,7 @@ func (s *Store) recover() error {
 			return fmt.Errorf("recovering %s: %w", p.dir, err)
 		}
 	}
+	s.scanAll = false // with the checkpoint below every partition has a point again
 	last, err := s.replay(doc.Journal, func(e journaled) error {
 		t := s.byID[e.topic]
 		if t == nil || t.Partition(e.partition) == nil {
@@ -82,7 +83,7 @@ func (p *Partition) replay(e journaled) error {
 
 // load reads the partition's folder. Segments before the point are taken as
 // they are, the rest is read and cut where it is torn.
-func (p *Partition) load(pt point) error {
+func (p *Partition) load(pt point) (err error) {
 	if err := finishSwaps(p.store.fs, p.dir); err != nil {
 		return err
 	}
@@ -90,6 +91,13 @@ func (p *Partition) load(pt point) error {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil { // it is tried again every second
+			for _, s := range segs {
+				err = errors.Join(err, s.close())
+			}
+		}
+	}()
 	p.point, p.producers, p.next = pt, pt.Producers.clone(), pt.Next
 	for i, s := range segs {
 		following := segs[i+1:]
@@ -115,9 +123,12 @@ func (p *Partition) load(pt point) error {
 // loadKnown takes in a segment that is known to be whole. Where it ends is in
 // its index, and must agree with where the following begin.
 func (p *Partition) loadKnown(s *segment, following []*segment) error {
-	compacted := p.topic.Config().Compact
+	compacted, end := p.topic.hasGaps(), p.point.Next
+	if len(following) > 0 {
+		end = following[0].base
+	}
 	if s.loadSealed(p.store.fs) && (len(following) == 0 ||
-		s.end.Load() == following[0].base || s.end.Load() < following[0].base && compacted) {
+		s.end.Load() == end || s.end.Load() < end && compacted) {
 		return nil
 	}
 	p.store.log.Warn("index is made again", "segment", s.path)
@@ -126,13 +137,13 @@ func (p *Partition) loadKnown(s *segment, following []*segment) error {
 	}
 	err := s.index.reset(s.base)
 	if err == nil {
-		err = s.resume(s.size.Load())
+		err = s.resume(s.size.Load(), end)
 	}
 	if err != nil {
 		return errors.Join(err, s.close())
 	}
 	if len(following) > 0 && !compacted {
-		s.end.Store(following[0].base)
+		s.end.Store(end)
 	}
 	return s.finish()
 }
@@ -164,7 +175,7 @@ func (p *Partition) loaded(segs []*segment) error {
 		}
 		return p.roll()
 	}
-	if p.active.size.Load() > 0 && p.active.end.Load() < p.next {
+	if p.active.end.Load() < p.next {
 		return p.roll() // the file lost its end: within a segment offsets have no gap
 	}
 	return nil
@@ -183,16 +194,16 @@ func (p *Partition) scan(s *segment) error {
 	known := int64(0)
 	if s.base == p.point.Segment {
 		known = min(size, p.point.Pos)
-	} else {
+	}
+	if known == 0 {
 		p.dirEntry = true // nobody knows whether it was synced
 	}
-	if err := s.resume(known); err != nil {
+	if err := s.resume(known, p.point.Next); err != nil {
 		return err
 	}
-	if s.base == p.point.Segment {
-		if size < p.point.Pos {
-			p.store.log.Error("segment is shorter than its checkpoint", "segment", s.path, "size", size, "want", p.point.Pos)
-		}
+	if s.base == p.point.Segment && size < p.point.Pos {
+		p.store.log.Error("segment is shorter than its checkpoint", "segment", s.path, "size", size, "want", p.point.Pos)
+	} else if s.base == p.point.Segment {
 		s.end.Store(max(s.base, p.point.Next))
 	}
 	torn, behind := size, size // where the next whole batch is
@@ -228,19 +239,19 @@ func (p *Partition) scan(s *segment) error {
 	return s.file.Truncate(torn)
 }
 
-// resume takes in the first size bytes, which are known to be whole: what the
-// index has of them, and what lies behind its last entry. A batch that is bad
-// keeps its place, and reading goes on at the next that can be found: only the
-// end of the log is ever cut.
-func (s *segment) resume(size int64) error {
+// resume takes in the first size bytes, which are known to be whole and to hold
+// offsets before end: what the index has of them, and what lies behind its last
+// entry. A batch that is bad keeps its place, and reading goes on at the next
+// that can be found: only the end of the log is ever cut.
+func (s *segment) resume(size, end int64) error {
 	last, err := s.index.cut(s.base, size)
 	if err != nil {
 		return err
 	}
-	s.end.Store(s.base)
+	s.end.Store(s.base + int64(last.rel))
 	s.maxTime.Store(last.maxTime)
 	err = walk(s.file, int64(last.pos), size, func(pos int64, _ []byte, h *header) error {
-		if h.base < s.end.Load() {
+		if h.base < s.end.Load() || h.end() > end {
 			return errMisplaced
 		}
 		return s.accept(pos, h)

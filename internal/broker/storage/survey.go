@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"math"
 	"os"
 )
 
@@ -56,7 +57,11 @@ func (p *Partition) survey(ctx context.Context, s *segment, keep batchFunc, miss
 	if err != nil {
 		return err
 	}
-	return tell(s.end.Load())
+	end := s.end.Load()
+	if bad.pos < 0 && next < end && end < math.MaxInt64 && !p.topic.hasGaps() {
+		bad = hole{pos: s.size.Load(), end: s.size.Load()} // the file has lost its end
+	}
+	return tell(end)
 }
 
 // eachBatch calls fn for every good batch of a segment. ErrCorrupt, in the

@@ -25,11 +25,23 @@ type Topic struct {
 
 	store      *Store
 	config     atomic.Pointer[Config]
+	compacted  atomic.Bool // once, whatever it is now
 	partitions atomic.Pointer[[]*Partition]
 }
 
 // Config returns the topic's configuration as it stands.
 func (t *Topic) Config() *Config { return t.config.Load() }
+
+// hasGaps says whether compaction may have taken offsets: they stay taken when
+// the policy is another.
+func (t *Topic) hasGaps() bool { return t.compacted.Load() }
+
+func (t *Topic) setConfig(c *Config) {
+	if c.Compact {
+		t.compacted.Store(true) // before anything can be compacted
+	}
+	t.config.Store(c)
+}
 
 // Partitions returns all partitions in order; the slice is not to be changed.
 func (t *Topic) Partitions() []*Partition { return *t.partitions.Load() }
@@ -60,6 +72,7 @@ type topicDocument struct {
 	ID         string            `json:"id"`
 	Partitions int               `json:"partitions"`
 	Internal   bool              `json:"internal,omitempty"`
+	Compacted  bool              `json:"compacted,omitempty"` // once, whatever it is now
 	Config     map[string]string `json:"config,omitempty"`
 }
 
@@ -76,7 +89,7 @@ func (t *Topic) write(dir string, partitions int, cfg *Config) error {
 	}
 	return writeDocument(t.store.fs, filepath.Join(dir, topicFile), topicDocument{
 		Name: t.Name, ID: t.id(), Partitions: partitions,
-		Internal: t.Internal, Config: cfg.set,
+		Internal: t.Internal, Compacted: t.compacted.Load(), Config: cfg.set,
 	})
 }
 
@@ -108,7 +121,8 @@ func readTopic(s *Store, dir string) (*Topic, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", dir, err)
 	}
-	t.config.Store(cfg)
+	t.compacted.Store(d.Compacted)
+	t.setConfig(cfg)
 	t.grow(d.Partitions)
 	return t, nil
 }

@@ -88,7 +88,7 @@ func (s *Store) Create(spec TopicSpec) (*Topic, error) {
 		return nil, err
 	}
 	t := &Topic{Name: spec.Name, ID: newID(), Internal: spec.Internal, store: s}
-	t.config.Store(cfg)
+	t.setConfig(cfg)
 	t.grow(spec.Partitions)
 	if err = t.write(t.trash(), spec.Partitions, cfg); err == nil {
 		err = renameDurably(s.fs, t.trash(), t.dir())
@@ -194,7 +194,7 @@ func (s *Store) SetConfig(name string, dryRun bool, change func(set map[string]s
 	if err := t.write(t.dir(), len(t.Partitions()), cfg); err != nil {
 		return err
 	}
-	t.config.Store(cfg)
+	t.setConfig(cfg)
 	return nil
 }
 

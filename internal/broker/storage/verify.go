@@ -84,7 +84,7 @@ func (v *verifier) partition(p *Partition, pt point) error {
 	}
 	next := int64(-1)
 	for i, s := range segs {
-		if next >= 0 && s.base != next && !p.topic.Config().Compact {
+		if next >= 0 && s.base != next && !p.topic.hasGaps() {
 			v.problem(s.path+logSuffix, 0, "begins at offset %d, the one before ends at %d", s.base, next)
 		}
 		if next, err = v.segment(p, s, pt, i == len(segs)-1); err != nil {
@@ -123,6 +123,9 @@ func (v *verifier) segment(p *Partition, s *segment, pt point, last bool) (next 
 		return 0, err
 	}
 	end := max(next, v.index(s, places, last))
+	if !last && tail == nil && end > next && !p.topic.hasGaps() {
+		tail = &hole{pos: s.size.Load(), from: next}
+	}
 	if tail != nil {
 		if last {
 			end = max(end, pt.Next)
