@@ -33,7 +33,7 @@ type Config struct {
 
 	MaxConnections  int           // 0: 1000
 	MaxRequestBytes int           // largest produce request; 0: 132 MiB
-	MaxInFlight     int64         // bytes of large requests in memory at once; 0: twice the largest
+	MaxInFlight     int64         // bytes of large batches in memory at once; 0: twice the largest request
 	SignInTimeout   time.Duration // 0: 10 s
 	IdleTimeout     time.Duration // 0: 10 min
 	StallTimeout    time.Duration // for the rest of a frame, and for a write; 0: 1 min
