@@ -173,6 +173,12 @@ func place(b []byte, h *header, base int64) {
 	binary.BigEndian.PutUint32(b[offLeaderEpoch:], LeaderEpoch)
 }
 
+// isPlaced says whether b begins as all batches do that place has seen: of
+// bytes that are none, few pass.
+func (h *header) isPlaced(b []byte) bool {
+	return binary.BigEndian.Uint32(b[offLeaderEpoch:]) == LeaderEpoch && h.count <= h.lastDelta+1
+}
+
 // LeaderEpoch is the leader epoch of every partition: there is one leader, and
 // what it acknowledged it never takes back.
 const LeaderEpoch = 0

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -31,19 +32,20 @@ func writeDocument(fsys FS, path string, v any) error {
 		return fmt.Errorf("encoding %s: %w", path, err)
 	}
 	head := fmt.Sprintf("decoder %s %d %08x\n", kindOf(path), documentVersion, crc32.Checksum(body, castagnoli))
-	if err := writeAside(fsys, path, append([]byte(head), body...)); err != nil {
+	if err := writeAside(fsys, path, bytes.NewReader(append([]byte(head), body...))); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return nil
 }
 
-func writeAside(fsys FS, path string, b []byte) error {
+// writeAside gives the file of the path new content, and it is durable.
+func writeAside(fsys FS, path string, content io.Reader) error {
 	aside := path + ".new"
 	f, err := fsys.OpenFile(aside, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(b, 0)
+	_, err = io.Copy(io.NewOffsetWriter(f, 0), content)
 	if err == nil {
 		err = f.Sync()
 	}

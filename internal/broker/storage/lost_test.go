@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -176,6 +177,54 @@ func TestTopicThatWasCompactedIsReadUnderAnotherPolicy(t *testing.T) {
 	s.stop()
 }
 
+// An index entry that names a lower offset than lies there must not have a
+// reader pass over what compaction kept before that place.
+func TestLowIndexEntryOfACompactedTopicHidesNothing(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys)
+	defer s.stop()
+	p := s.topic("t", 1, ConfigSegmentBytes, "131072", ConfigCleanupPolicy, "compact").Partition(0)
+	for i := range 200 {
+		key := fmt.Sprint("often", i%2)
+		if i%4 == 0 {
+			key = fmt.Sprint("once", i)
+		}
+		mustAppend(t, p, encodeBatch([]KeyValue{{Key: []byte(key), Value: make([]byte, 2000)}}, 1))
+	}
+	s.rounds()
+	want := fmt.Sprint(values(t, p))
+	sg := (*p.segments.Load())[0]
+	index := fsys.now[sg.path+indexSuffix].data
+	low := parseEntry(index[indexHeader:]).rel + 1
+	for at := indexHeader + indexEntrySize; at < len(index)/2; at += indexEntrySize {
+		e := parseEntry(index[at:])
+		e.rel = low
+		e.put(index[at:])
+	}
+	seen := map[int64]bool{}
+	for o := p.Start(); o < p.High(); o++ {
+		p.cursors.clear()
+		b, err := p.Read(nil, o, 100, true)
+		if err != nil {
+			t.Fatalf("reading at %d: %v", o, err)
+		}
+		if h, ok := parseHeader(b); ok {
+			seen[h.base] = true
+		}
+	}
+	if got := fmt.Sprint(values(t, p)); got != want {
+		t.Errorf("%s, not %s", got, want)
+	}
+	err := p.Each(func(r *Record) {
+		if !seen[r.Offset] {
+			t.Errorf("offset %d was passed over", r.Offset)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // After a failed sync pages may be gone that were called clean, in the first
 // run of a store, too, when there was no checkpoint at its start.
 func TestJournalGivesBackWhatTheKernelDropped(t *testing.T) {
@@ -279,4 +328,80 @@ func TestReopeningInVainLeavesNoFilesOpen(t *testing.T) {
 	}
 	fsys.failing(nil)
 	s.stop()
+}
+
+// largestRead knows the most bytes that were asked for at once.
+type largestRead struct {
+	*crashFS
+	most atomic.Int64
+}
+
+type measuredFile struct {
+	File
+	most *atomic.Int64
+}
+
+func (l *largestRead) OpenFile(name string, flag int, perm os.FileMode) (File, error) {
+	f, err := l.crashFS.OpenFile(name, flag, perm)
+	return measuredFile{f, &l.most}, err
+}
+
+func (m measuredFile) ReadAt(b []byte, at int64) (int, error) {
+	m.most.Store(max(m.most.Load(), int64(len(b))))
+	return m.File.ReadAt(b, at)
+}
+
+func TestPartitionComesBackWithoutItsSegmentsInMemory(t *testing.T) {
+	fsys := &largestRead{crashFS: newCrashFS(1)}
+	s := open(t, fsys, func(o *Options) { o.JournalBytes, o.JournalMaxBatch = 32<<20, 100_000 })
+	defer s.stop()
+	p := s.topic("t", 1).Partition(0)
+	p.syncMu.Lock() // no checkpoint comes between
+	for i := range 100 {
+		mustAppend(t, p, batch(fmt.Sprint(i), 1, 50_000))
+	}
+	p.mu.Lock()
+	p.fail(errors.New("failed sync"))
+	p.mu.Unlock()
+	p.syncMu.Unlock()
+	s.reopenOffline()
+	if err := p.Offline(); err != nil || p.High() != 100 {
+		t.Fatalf("%d of 100, %v", p.High(), err)
+	}
+	if most := fsys.most.Load(); most > p.Size()/10 {
+		t.Errorf("%d bytes of %d were read at once", most, p.Size())
+	}
+	for o := range int64(100) {
+		if b, err := p.Read(nil, o, 100, true); err != nil || len(b) == 0 {
+			t.Fatalf("reading at %d: %d bytes, %v", o, len(b), err)
+		}
+	}
+}
+
+// Where a batch is damaged the next is looked for in what lies there, and that
+// is whatever a producer has sent.
+func TestLookingForABatchReadsNoMoreForBytesThatLookLikeHeaders(t *testing.T) {
+	for _, c := range []byte{0, 2} {
+		b := append(bytes.Repeat([]byte{c}, 300_000), batch("a", 1, 100)...)
+		place(b[300_000:], &header{}, 7)
+		r := &countingReader{b: b}
+		at, err := findBatch(r, 0, int64(len(b)))
+		if err != nil || at != 300_000 {
+			t.Errorf("found at %d, %v", at, err)
+		}
+		if r.n > 2*len(b) {
+			t.Errorf("%d bytes were read to find it in %d", r.n, len(b))
+		}
+	}
+}
+
+type countingReader struct {
+	b []byte
+	n int
+}
+
+func (c *countingReader) ReadAt(b []byte, at int64) (int, error) {
+	n, err := bytes.NewReader(c.b).ReadAt(b, at)
+	c.n += n
+	return n, err
 }

@@ -120,7 +120,8 @@ func (p *Partition) search(f File, s *segment, from cursor, limit, offset int64)
 	at, bad = cursor{offset: offset, segment: s.base, pos: limit, batch: offset}, -1
 	expect, gap := from.batch, false
 	err = walk(f, from.pos, limit, func(pos int64, _ []byte, h *header) error {
-		if !p.follows(s, h, expect, gap) {
+		misled := pos == from.pos && pos > 0 && h.base != from.batch // even over a gap that compaction left
+		if misled || !p.follows(s, h, expect, gap) {
 			return errMisplaced
 		}
 		if expect, gap = h.end(), false; expect <= offset {

@@ -1,6 +1,9 @@
 package storage
 
-import "fmt"
+import (
+	"fmt"
+	"io"
+)
 
 // reopenOffline tries to bring back the partitions whose disk failed.
 func (s *Store) reopenOffline() {
@@ -110,23 +113,33 @@ func (p *Partition) copyBehindPoint(high int64) error {
 			}
 			continue
 		}
-		b, err := s.bytes(fsys, 0, s.size.Load())
-		if err != nil {
-			return err
-		}
-		known = min(known, int64(len(b)))
-		n, _, err := eachBatchIn(b[known:], known, func(_ int64, _ []byte, h *header) error {
-			if h.base >= high {
-				return errMisplaced
-			}
-			return nil
-		})
-		if err == nil {
-			err = writeAside(fsys, s.path+logSuffix, b[:int(known)+n])
-		}
-		if err != nil {
+		if err := p.copyWhole(s, known, high); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// copyWhole writes the segment's file anew: known bytes as they are, and behind
+// them every batch up to the first that is torn or begins at the offset.
+func (p *Partition) copyWhole(s *segment, known, high int64) error {
+	f, size, err := openRead(p.store.fs, s.path+logSuffix)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	whole := size
+	err = walk(f, min(known, size), size, func(_ int64, _ []byte, h *header) error {
+		switch {
+		case whole < size:
+			return errEnough
+		case h.base >= high:
+			return errMisplaced
+		}
+		return nil
+	}, func(from, _ int64) { whole = min(whole, from) })
+	if err != nil {
+		return err
+	}
+	return writeAside(p.store.fs, s.path+logSuffix, io.NewSectionReader(f, 0, whole))
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -174,24 +175,15 @@ func findSegment(segs []*segment, offset int64) int {
 	return behind - 1
 }
 
-// bytes reads a part of the segment's log.
-func (s *segment) bytes(fsys FS, from, to int64) ([]byte, error) {
-	f, err := fsys.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return readUpTo(f, make([]byte, to-from), from, to)
-}
-
 // keepAside copies a part of the segment's log to a file of its own.
 func (s *segment) keepAside(fsys FS, from, to int64) (name string, err error) {
 	name = fmt.Sprintf("%s-%d%s", s.path, from, cutSuffix)
-	b, err := s.bytes(fsys, from, to)
+	f, err := fsys.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
 	if err != nil {
 		return name, err
 	}
-	return name, writeAside(fsys, name, b)
+	defer f.Close()
+	return name, writeAside(fsys, name, io.NewSectionReader(f, from, to-from))
 }
 
 // remove removes the log first: an index alone is nothing.

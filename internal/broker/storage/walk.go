@@ -83,28 +83,34 @@ func findBatch(f io.ReaderAt, pos, limit int64) (int64, error) {
 	buf := make([]byte, 64<<10)
 	for pos++; pos+headerSize <= limit; {
 		piece, err := readUpTo(f, buf, pos, limit)
-		if err != nil || len(piece) < headerSize {
+		last := len(piece) - headerSize
+		if err != nil || last < 0 {
 			return limit, err
 		}
-		// Every batch has magic 2 at a known place: look for that byte.
-		at := bytes.IndexByte(piece[offMagic:len(piece)-headerSize+offMagic+1], 2)
-		if at < 0 {
-			pos += int64(len(piece) - headerSize + 1)
-			continue
-		}
-		pos += int64(at)
-		if h, ok := parseHeader(piece[at:]); ok && pos+int64(h.size) <= limit {
-			b, err := readUpTo(f, make([]byte, h.size), pos, limit)
-			if err != nil {
-				return limit, err
+		for at := 0; at <= last; at++ {
+			// Every batch has magic 2 at a known place: look for that byte.
+			n := bytes.IndexByte(piece[at+offMagic:last+offMagic+1], 2)
+			if n < 0 {
+				break
 			}
-			if len(b) == h.size && crcOK(b, &h) {
-				return pos, nil
+			at += n
+			if ok, err := isBatch(f, piece[at:], pos+int64(at), limit); ok || err != nil {
+				return pos + int64(at), err
 			}
 		}
-		pos++
+		pos += int64(last) + 1
 	}
 	return limit, nil
+}
+
+// isBatch says whether a whole batch with the header lies at pos.
+func isBatch(f io.ReaderAt, head []byte, pos, limit int64) (bool, error) {
+	h, ok := parseHeader(head)
+	if !ok || !h.isPlaced(head) || int64(h.size) > limit-pos {
+		return false, nil
+	}
+	b, err := readUpTo(f, make([]byte, h.size), pos, limit)
+	return err == nil && len(b) == h.size && crcOK(b, &h), err
 }
 
 // readUpTo fills buf from pos on, up to limit or the file's end, and returns
