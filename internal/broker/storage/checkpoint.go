@@ -99,11 +99,12 @@ func (s *Store) writeCheckpoint() error {
 	defer s.checkpointMu.Unlock()
 	forget := s.now().Add(-producerExpiry)
 	doc := checkpointDocument{Journal: s.journalFloor.Load(), Partitions: map[string]map[int32]point{}}
-	for _, p := range s.partitions() {
+	all := s.partitions()
+	for _, p := range all {
 		id := p.topic.id()
 		p.mu.Lock()
 		p.producers.expire(forget)
-		if p.active != nil || p.offline != nil {
+		if p.active != nil || p.offline != nil || p.point.Incarnation > 0 {
 			if doc.Partitions[id] == nil {
 				doc.Partitions[id] = map[int32]point{}
 			}
@@ -111,7 +112,15 @@ func (s *Store) writeCheckpoint() error {
 		}
 		p.mu.Unlock()
 	}
-	return writeDocument(s.fs, s.checkpointPath(), doc)
+	if err := writeDocument(s.fs, s.checkpointPath(), doc); err != nil {
+		return err
+	}
+	for _, p := range all {
+		p.mu.Lock()
+		p.passed = doc.point(p).Segment
+		p.mu.Unlock()
+	}
+	return nil
 }
 
 // readCheckpoint returns the last checkpoint. One that cannot be read costs a

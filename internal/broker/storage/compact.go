@@ -18,7 +18,7 @@ const compactKeys = 16 << 20
 // old ones' place by a rename, so that a crash leaves the old or the new.
 func (p *Partition) compact(cfg *Config, now time.Time) {
 	p.mu.Lock()
-	segs := p.passed()
+	segs := p.whole()
 	p.mu.Unlock()
 	if len(segs) == 0 || segs[len(segs)-1].end.Load() <= p.cleaned {
 		return
@@ -37,12 +37,12 @@ func (p *Partition) compact(cfg *Config, now time.Time) {
 	p.cleaned = segs[len(segs)-1].end.Load()
 }
 
-// passed returns the first segments, which nobody writes and recovery leaves
-// alone. The caller holds p.mu.
-func (p *Partition) passed() []*segment {
+// whole returns the first segments, which nobody writes and recovery takes as
+// they are, after a crash now. The caller holds p.mu.
+func (p *Partition) whole() []*segment {
 	segs := *p.segments.Load()
 	n := 0
-	for n < len(segs) && segs[n] != p.active && segs[n].end.Load() <= p.point.Next && !slices.Contains(p.sealed, segs[n]) {
+	for n < len(segs) && segs[n].base < p.passed {
 		n++
 	}
 	return segs[:n:n]

@@ -38,7 +38,8 @@ type Partition struct {
 	offline   error // why; nil when in service
 	closed    bool
 	cleaned   int64 // compaction has been up to here
-	point     point // as the last checkpoint has it
+	point     point // as the next checkpoint has it
+	passed    int64 // point.Segment as the last one has it, on the disk
 
 	start    atomic.Int64
 	high     atomic.Pointer[mark]

@@ -71,7 +71,7 @@ func (p *Partition) rollOrFail() {
 func (p *Partition) remove(n int, why string) int64 {
 	p.syncMu.Lock()
 	p.mu.Lock()
-	gone := p.passed()
+	gone := p.whole()
 	gone = gone[:min(n, len(gone))]
 	if len(gone) == 0 || p.writable() != nil {
 		p.mu.Unlock()

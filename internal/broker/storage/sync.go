@@ -93,7 +93,9 @@ func (p *Partition) flush(full bool) error {
 	}
 	if err != nil {
 		p.fail(err)
-		return err
+	}
+	if p.offline != nil { // by an append meanwhile: what was synced and failed must not come back
+		return p.offline
 	}
 	p.accept(sn, full)
 	return nil
