@@ -42,6 +42,7 @@ type journal struct {
 	used    []*journalFile // full, until a checkpoint covers them
 	free    []*journalFile
 	nextGen uint64
+	floor   uint64      // a checkpoint covers all generations before it
 	count   int         // files there are
 	writing bool        // a round is under way
 	urgent  bool        // run is to write what has gathered

@@ -16,39 +16,46 @@ type journalFile struct {
 	filled int64 // bytes it has
 }
 
-// open starts with fresh files; what the old ones held has been recovered.
-func (j *journal) open() error {
+// open starts with files that may hold what has been recovered, but is durable
+// nowhere else before the next checkpoint.
+func (j *journal) open(floor uint64) error {
 	j.wake.L, j.refill.L = &j.mu, &j.mu
+	j.floor = floor
 	if err := j.fs.MkdirAll(j.dir, 0o700); err != nil {
 		return err
 	}
-	for range 2 {
-		f, err := j.create()
-		if err != nil {
+	for j.count < 2 {
+		if err := j.create(); err != nil {
 			return err
 		}
-		j.free = append(j.free, f)
 	}
 	return nil
 }
 
-// create opens a file, or makes one that a crash leaves there. What an existing one holds is of an older
-// generation.
-func (j *journal) create() (*journalFile, error) {
+// create opens a file, or makes one that a crash leaves there. It is free
+// unless no checkpoint covers what it holds.
+func (j *journal) create() error {
 	name := filepath.Join(j.dir, fmt.Sprintf("%d%s", j.count, journalSuffix))
 	f, err := j.fs.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("creating journal: %w", err)
+		return fmt.Errorf("creating journal: %w", err)
 	}
 	size, err := f.Size()
 	if err == nil {
 		err = j.fs.SyncDir(j.dir)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("creating journal: %w", err), f.Close())
+		return errors.Join(fmt.Errorf("creating journal: %w", err), f.Close())
 	}
 	j.count++
-	return &journalFile{file: f, filled: size}, nil
+	old, ok := newJournalReader(f)
+	file := &journalFile{file: f, gen: old.gen, filled: size}
+	if ok && old.gen >= j.floor {
+		j.used = append(j.used, file)
+	} else {
+		j.free = append(j.free, file)
+	}
+	return nil
 }
 
 // fill writes zeros a step beyond end, to be synced with what is written there.
@@ -127,12 +134,10 @@ func (j *journal) fileFor(n int64) (*journalFile, error) {
 	if a := j.active; a != nil && a.pos+n <= j.fileSize && (filled < 0 || a.pos+n <= a.filled) {
 		return a, nil
 	}
-	if len(j.free) == 0 && j.count < journalMaxFiles {
-		f, err := j.create()
-		if err != nil {
+	for len(j.free) == 0 && j.count < journalMaxFiles {
+		if err := j.create(); err != nil {
 			return nil, err
 		}
-		j.free = append(j.free, f)
 	}
 	j.rotated()
 	if len(j.free) == 0 {
@@ -176,6 +181,7 @@ func (j *journal) generation() uint64 {
 func (j *journal) release(gen uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.floor = gen
 	j.used = slices.DeleteFunc(j.used, func(f *journalFile) bool {
 		if f.gen >= gen {
 			return false

@@ -1,8 +1,10 @@
 package storage
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"syscall"
 	"testing"
@@ -140,5 +142,160 @@ func TestIncarnationOfAnEmptyPartitionIsKept(t *testing.T) {
 			t.Fatalf("seed %d: got %s", seed, got)
 		}
 		s.stop()
+	}
+}
+
+// hanging has syncs of files with the part in their names hang until release
+// is called: what is acknowledged meanwhile is in the journal alone.
+func (c *crashFS) hanging(part string) (release func()) {
+	hang := make(chan struct{})
+	c.failing(func(op, name string) error {
+		if op == "sync" && strings.Contains(name, part) {
+			c.mu.Unlock()
+			<-hang
+			c.mu.Lock()
+		}
+		return nil
+	})
+	return func() { close(hang) }
+}
+
+// A partition whose sync fails in a recovery needs the journal after it.
+func TestJournalIsKeptForAPartitionThatFailsInRecovery(t *testing.T) {
+	for seed := range uint64(20) {
+		fsys := newCrashFS(seed)
+		s := open(t, fsys)
+		p := s.topic("t", 1).Partition(0)
+		s.topic("other", 1)
+		release := fsys.hanging(logSuffix)
+		var want []string
+		for i := range 5 {
+			mustAppend(t, p, batch(fmt.Sprint(i), 1, 1500))
+			want = append(want, fmt.Sprint(i, "/0"))
+		}
+		fsys = fsys.crash()
+		release()
+		s.abandon()
+		fsys.failing(failOn("sync", logSuffix, syscall.EIO))
+		s = open(t, fsys)
+		if s.Topic("t").Partition(0).Offline() == nil {
+			t.Fatal("nothing was to be synced")
+		}
+		fsys.failing(nil)
+		for range 10 {
+			mustAppend(t, s.Topic("other").Partition(0), batch("other", 1, 1500))
+		}
+		s, fsys = s.restarted(fsys)
+		if got := values(t, s.Topic("t").Partition(0)); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Fatalf("seed %d: got %v", seed, got)
+		}
+		s.stop()
+	}
+}
+
+// A torn end is cut on the disk before anything is written in its place: what
+// lies there may be whole, and its offset the next.
+func TestWhatIsCutDoesNotComeBackBehindWhatIsWrittenThere(t *testing.T) {
+	tried := 0
+	for seed := range uint64(60) {
+		fsys := newCrashFS(seed)
+		s := open(t, fsys, func(o *Options) { o.JournalMaxBatch = 10_000 })
+		p := s.topic("t", 1).Partition(0)
+		mustAppend(t, p, batch("a", 1, 10))
+		if err := s.checkpoint(); err != nil {
+			t.Fatal(err)
+		}
+		first := batch("b", 1, 0)
+		first = batch("b", 1, 2*page-int(p.Size())-len(first)-1) // its length takes a byte more
+		path := p.active.path + logSuffix
+		for _, b := range [][]byte{first, batch("X", 1, 5000)} { // never acknowledged
+			if _, _, err := p.Append(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.journal.forget()
+		fsys = fsys.crash()
+		s.abandon()
+		i := fsys.now[path]
+		if len(i.data) < 2*page+5000 {
+			continue
+		}
+		copy(i.data[page:], make([]byte, page)) // torn
+		copy(i.durable[page:], make([]byte, page))
+		tried++
+		s = open(t, fsys, func(o *Options) { o.JournalMaxBatch = 10_000 })
+		p = s.Topic("t").Partition(0)
+		release := fsys.hanging(logSuffix)
+		mustAppend(t, p, first)
+		mustAppend(t, p, batch("c", 1, 4000))
+		fsys = fsys.crash()
+		release()
+		s.abandon()
+		s = open(t, fsys)
+		if got := fmt.Sprint(values(t, s.Topic("t").Partition(0))); got != "[a/0 b/0 c/0]" {
+			t.Fatalf("seed %d: got %s", seed, got)
+		}
+		s.stop()
+	}
+	if tried == 0 {
+		t.Error("what was to be cut has never survived")
+	}
+}
+
+// A crash may leave entries of a journal file and lose its header: its
+// generation must not be given to what is written before them.
+func TestGenerationOfALostHeaderIsNotGivenAgain(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys, func(o *Options) { o.JournalMaxBatch = page })
+	p := s.topic("t", 1).Partition(0)
+	fill := batch("a", 1, 4000)
+	fill = batch("a", 1, 4000+page-journalHeader-journalEntryHead-len(fill))
+	mustAppend(t, s.topic("other", 1).Partition(0), fill)
+	lost := s.journal.nextGen // that of the file after this one
+	fsys = fsys.crash()
+	s.abandon()
+
+	x := batch("X", 1, 10)
+	h, _ := parseHeader(x)
+	place(x, &h, 0)
+	entry := appendJournalEntry(nil, p, x)
+	binary.BigEndian.PutUint32(entry[4:], entryCRC(lost, entry))
+	for i := range 2 {
+		file := fsys.now[fmt.Sprint(testDir, "/journal/", i, journalSuffix)]
+		file.data = put(file.data, entry, page)
+		file.durable = put(file.durable, entry, page)
+	}
+	s = open(t, fsys, func(o *Options) { o.JournalMaxBatch = page })
+	release := fsys.hanging(logSuffix)
+	mustAppend(t, s.Topic("other").Partition(0), fill)
+	if at := s.journal.active.pos; at != page {
+		t.Fatalf("the journal is at %d", at)
+	}
+	fsys = fsys.crash()
+	release()
+	s.abandon()
+	s = open(t, fsys)
+	defer s.stop()
+	if got := values(t, s.Topic("t").Partition(0)); len(got) > 0 {
+		t.Fatalf("got %v", got)
+	}
+}
+
+// A producer may send a batch of long ago again, from before its sequence has
+// begun at 0 anew.
+func TestSequenceFromBeforeItsEndIsADuplicate(t *testing.T) {
+	s := open(t, newCrashFS(1))
+	defer s.stop()
+	p := s.topic("t", 1).Partition(0)
+	sequence := int32(math.MaxInt32 - 1)
+	for range keptBatches + 2 {
+		mustAppend(t, p, from(batch("a", 1, 10), 7, 0, sequence))
+		sequence = (sequence + 1) & math.MaxInt32
+	}
+	if _, _, err := p.Append(from(batch("a", 1, 10), 7, 0, math.MaxInt32-1)); !errors.Is(err, ErrDuplicateSequence) {
+		t.Errorf("a batch of long ago: %v", err)
+	}
+	if _, _, err := p.Append(from(batch("a", 1, 10), 7, 0, sequence+1)); !errors.Is(err, ErrSequence) {
+		t.Errorf("a batch behind a gap: %v", err)
 	}
 }

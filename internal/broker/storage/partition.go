@@ -33,6 +33,7 @@ type Partition struct {
 	pending   []*Commit  // in order of offset, not yet durable
 	sealed    []*segment // sealed, not yet synced
 	dirEntry  bool       // a segment's directory entry is not yet synced
+	cut       bool       // a torn end is, and that is not yet synced
 	syncing   bool
 	syncAgain bool
 	offline   error // why; nil when in service

@@ -68,7 +68,7 @@ func (ps producers) check(h *header) (dup *producerBatch, err error) {
 	if h.sequence == (last+1)&math.MaxInt32 { // 0 comes after the largest
 		return nil, nil
 	}
-	if before := last - h.sequence; before >= 0 && before < math.MaxInt32/2 {
+	if before := (last - h.sequence) & math.MaxInt32; before < math.MaxInt32/2 {
 		return nil, ErrDuplicateSequence
 	}
 	return nil, ErrSequence

@@ -38,9 +38,11 @@ func (s *Store) recover() error {
 		readable := p.tail()
 		p.high.Store(&readable)
 	}
-	s.journal.nextGen = max(last, doc.Journal) + 1
+	// A crash may have left entries of a file whose header it lost: none of
+	// those generations is given again.
+	s.journal.nextGen = max(last, doc.Journal) + 1 + journalMaxFiles
 	s.journalFloor.Store(doc.Journal)
-	if err := s.journal.open(); err != nil {
+	if err := s.journal.open(doc.Journal); err != nil {
 		return err
 	}
 	return s.checkpoint()
@@ -236,6 +238,7 @@ func (p *Partition) scan(s *segment) error {
 		}
 		p.store.log.Error("batches behind a torn one are set aside", "file", name)
 	}
+	p.cut = true
 	return s.file.Truncate(torn)
 }
 

@@ -145,6 +145,7 @@ func (p *Partition) accept(sn snapshot, full bool) {
 		p.dirEntry = false
 	}
 	if full {
+		p.cut = false
 		p.point = point{Next: sn.at.offset, Start: sn.start, Segment: sn.at.segment, Pos: sn.at.pos,
 			Incarnation: p.point.Incarnation, Producers: sn.producers}
 	}
