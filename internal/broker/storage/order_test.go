@@ -299,3 +299,140 @@ func TestSequenceFromBeforeItsEndIsADuplicate(t *testing.T) {
 		t.Errorf("a batch behind a gap: %v", err)
 	}
 }
+
+// A deletion whose sync fails may have happened, or not: nothing may be
+// acknowledged that goes with it.
+func TestDeletionThatFailsTakesNothingAcknowledgedWithIt(t *testing.T) {
+	for seed := range uint64(10) {
+		for _, retried := range []bool{false, true} {
+			fsys := newCrashFS(seed)
+			s := open(t, fsys)
+			p := s.topic("t", 1).Partition(0)
+			mustAppend(t, p, batch("a", 1, 10))
+			fsys.failing(failOn("syncdir", "data/t", syscall.EIO)) // topics, trash
+			if err := s.Delete("t"); !errors.Is(err, syscall.EIO) {
+				t.Fatalf("deleted: %v", err)
+			}
+			fsys.failing(nil)
+			_, c, err := p.Append(batch("b", 1, 10))
+			if err == nil {
+				err = waitFor(c)
+			}
+			acked := err == nil
+			if retried {
+				if err := s.Delete("t"); err != nil {
+					t.Fatal(err)
+				}
+				mustAppend(t, s.topicOf("t"), batch("new", 1, 10))
+			}
+			s, _ = s.restarted(fsys)
+			got := "none"
+			if topic := s.Topic("t"); topic != nil {
+				got = fmt.Sprint(values(t, topic.Partition(0)))
+			}
+			if retried && got != "[new/0]" || !retried && acked && !strings.Contains(got, "b/0") {
+				t.Fatalf("seed %d: the topic has %s, acknowledged: %t", seed, got, acked)
+			}
+			s.stop()
+		}
+	}
+}
+
+// A folder's name is used again by the next topic of that name, but not while
+// somebody works on the files of the one before.
+func TestTopicCreatedAgainHasItsFolderToItself(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys)
+	p := s.topic("t", 1).Partition(0)
+	mustAppend(t, p, batch("old", 1, 5000))
+	if err := s.checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, p, batch("old", 1, 5000))
+	p.failed()
+	blocked, release := make(chan struct{}), make(chan struct{})
+	fsys.failing(func(op, name string) error {
+		if op == "syncdir" && name == p.dir {
+			close(blocked)
+			fsys.hook = nil
+			fsys.mu.Unlock()
+			<-release
+			fsys.mu.Lock()
+		}
+		return nil
+	})
+	reopened, deleted := make(chan struct{}), make(chan error, 1)
+	go func() { defer close(reopened); s.reopenOffline() }()
+	mustEnd(t, "the partition is reopened", blocked)
+	go func() { deleted <- s.Delete("t") }()
+	await(t, "its folder is gone", func() bool {
+		fsys.mu.Lock()
+		defer fsys.mu.Unlock()
+		return fsys.now[p.dir] == nil
+	})
+	again := func() bool {
+		topic, err := s.Create(TopicSpec{Name: "t", Partitions: 1})
+		if err != nil {
+			return false
+		}
+		for range 3 {
+			mustAppend(t, topic.Partition(0), batch("new", 1, 6000))
+		}
+		return true
+	}
+	created := again()
+	close(release)
+	mustEnd(t, "reopening is over", reopened)
+	if err := mustEnd(t, "the topic is deleted", deleted); err != nil {
+		t.Fatal(err)
+	}
+	if !created && !again() {
+		t.Fatal("the topic cannot be created")
+	}
+	for range 2 {
+		if got := fmt.Sprint(values(t, s.Topic("t").Partition(0))); got != "[new/0 new/0 new/0]" {
+			t.Fatalf("got %s", got)
+		}
+		s, fsys = s.restarted(fsys)
+	}
+	s.stop()
+}
+
+// strictFS does not rename a folder onto one that is not empty.
+type strictFS struct{ *crashFS }
+
+func (s strictFS) Rename(from, to string) error {
+	if entries, err := s.ReadDir(to); err == nil && len(entries) > 0 {
+		return syscall.ENOTEMPTY
+	}
+	return s.crashFS.Rename(from, to)
+}
+
+func TestCreationThatFailsIsNotInTheWayOfTheNext(t *testing.T) {
+	fsys := strictFS{newCrashFS(1)}
+	s := open(t, fsys)
+	defer s.stop()
+	fsys.failing(failOn("syncdir", "data/topics", syscall.EIO))
+	if _, err := s.Create(TopicSpec{Name: "t", Partitions: 1}); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	fsys.failing(nil)
+	s.topic("t", 1)
+	if left, err := fsys.ReadDir(s.trashDir()); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
+	}
+}
+
+func TestDeletedRecordsAreNotAnsweredBeforeTheyAreDurable(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys)
+	p := s.topic("t", 1).Partition(0)
+	mustAppend(t, p, batch("a", 5, 10))
+	fsys.failing(failOn("sync", p.dir, syscall.EIO))
+	low, err := p.DeleteBefore(3)
+	s, _ = s.restarted(fsys)
+	defer s.stop()
+	if start := s.Topic("t").Partition(0).Start(); err == nil && start != low {
+		t.Fatalf("deleted before %d, the log begins at %d", low, start)
+	}
+}

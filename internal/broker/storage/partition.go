@@ -22,8 +22,9 @@ type Partition struct {
 	// what another syncs. Taken before mu.
 	syncMu sync.Mutex
 
-	// filesMu is held by readers, and for a moment by compaction while it puts
-	// new files in the place of old ones. Appends never take it.
+	// filesMu is held by readers, by retention while it removes files, and for
+	// a moment by compaction while it puts new files in the place of old ones.
+	// Appends never take it.
 	filesMu sync.RWMutex
 
 	mu        sync.Mutex

@@ -70,6 +70,8 @@ func (p *Partition) rollOrFail() {
 // freed.
 func (p *Partition) remove(n int, why string) int64 {
 	p.syncMu.Lock()
+	p.filesMu.RLock() // until they are gone: the folder may be another's after a deletion
+	defer p.filesMu.RUnlock()
 	p.mu.Lock()
 	gone := p.whole()
 	gone = gone[:min(n, len(gone))]
@@ -118,6 +120,11 @@ func (p *Partition) DeleteBefore(offset int64) (int64, error) {
 		return 0, err
 	}
 	if err := p.store.checkpoint(); err != nil {
+		return 0, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.writable(); err != nil { // its point may be that of before
 		return 0, err
 	}
 	return p.start.Load(), nil

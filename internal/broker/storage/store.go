@@ -261,10 +261,13 @@ func (s *Store) close() error {
 	return errors.Join(err, s.journal.closeFiles(), s.unlock())
 }
 
-// close fails what still waits and closes the partition's files.
+// close fails what still waits and closes the partition's files. When it
+// returns nobody works on the partition's folder.
 func (p *Partition) close() error {
 	p.syncMu.Lock()
 	defer p.syncMu.Unlock()
+	p.filesMu.Lock()
+	defer p.filesMu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {

@@ -24,6 +24,7 @@ type Topic struct {
 	Internal bool
 
 	store      *Store
+	gone       bool // from the folder of topics; under store.mu
 	config     atomic.Pointer[Config]
 	compacted  atomic.Bool // once, whatever it is now
 	partitions atomic.Pointer[[]*Partition]

@@ -91,20 +91,27 @@ func (s *Store) Create(spec TopicSpec) (*Topic, error) {
 	t.setConfig(cfg)
 	t.grow(spec.Partitions)
 	if err = t.write(t.trash(), spec.Partitions, cfg); err == nil {
-		err = renameDurably(s.fs, t.trash(), t.dir())
+		err = s.fs.Rename(t.trash(), t.dir())
+	}
+	if err == nil {
+		if err = s.fs.SyncDir(s.topicsDir()); err != nil { // out of the way of the next try
+			err = errors.Join(err, s.fs.Rename(t.dir(), t.trash()))
+		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("creating topic %s: %w", spec.Name, err)
+		return nil, errors.Join(fmt.Errorf("creating topic %s: %w", spec.Name, err), s.fs.RemoveAll(t.trash()))
 	}
 	s.byName[t.Name], s.byID[t.ID] = t, t
 	return t, nil
 }
 
 // Delete removes a topic with all its records; it is durable when Delete
-// returns.
+// returns. After an error it may be tried again, and nothing more is appended
+// to what may be gone after a crash. Its name is taken until nobody works on
+// its folder any more.
 func (s *Store) Delete(name string) error {
 	t, err := s.detach(name)
-	if err != nil {
+	if t == nil {
 		return err
 	}
 	for _, p := range t.Partitions() {
@@ -115,12 +122,18 @@ func (s *Store) Delete(name string) error {
 			s.tellOffline(p, nil)
 		}
 	}
+	if err != nil {
+		return err
+	}
+	s.forget(t)
 	if err := s.fs.RemoveAll(t.trash()); err != nil { // the next start tries again
 		s.log.Warn("removing deleted topic", "topic", name, "error", err)
 	}
 	return nil
 }
 
+// detach takes the topic's folder away. It returns the topic when the folder
+// may be gone, with an error or without.
 func (s *Store) detach(name string) (*Topic, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,16 +141,23 @@ func (s *Store) detach(name string) (*Topic, error) {
 	if t == nil {
 		return nil, ErrUnknownTopic
 	}
-	err := s.fs.Rename(t.dir(), t.trash())
-	if err == nil {
-		err = errors.Join(s.fs.SyncDir(s.topicsDir()), s.fs.SyncDir(s.trashDir()))
-	}
-	if err != nil {
+	if err := s.fs.Rename(t.dir(), t.trash()); err != nil && !(t.gone && notExist(err)) {
 		return nil, fmt.Errorf("deleting topic %s: %w", name, err)
 	}
-	delete(s.byName, name)
-	delete(s.byID, t.ID)
+	t.gone = true
+	if err := errors.Join(s.fs.SyncDir(s.topicsDir()), s.fs.SyncDir(s.trashDir())); err != nil {
+		return t, fmt.Errorf("deleting topic %s: %w", name, err)
+	}
 	return t, nil
+}
+
+func (s *Store) forget(t *Topic) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byName[t.Name] == t {
+		delete(s.byName, t.Name)
+		delete(s.byID, t.ID)
+	}
 }
 
 // changeable returns a topic that clients may change. The caller holds s.mu.
@@ -145,6 +165,9 @@ func (s *Store) changeable(name string) (*Topic, error) {
 	t := s.byName[name]
 	if t == nil {
 		return nil, ErrUnknownTopic
+	}
+	if t.gone {
+		return nil, fmt.Errorf("%w: %s is being deleted", ErrUnknownTopic, name)
 	}
 	if t.Internal {
 		return nil, fmt.Errorf("%w: %s is the broker's own", ErrInvalidTopic, name)
@@ -203,7 +226,7 @@ func (s *Store) SetConfig(name string, dryRun bool, change func(set map[string]s
 func (s *Store) makePartitionDir(p *Partition) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.byID[p.topic.ID] != p.topic {
+	if p.topic.gone {
 		return ErrClosed
 	}
 	if err := s.fs.MkdirAll(p.dir, 0o700); err != nil {
