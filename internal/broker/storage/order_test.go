@@ -208,6 +208,7 @@ func TestWhatIsCutDoesNotComeBackBehindWhatIsWrittenThere(t *testing.T) {
 		first := batch("b", 1, 0)
 		first = batch("b", 1, 2*page-int(p.Size())-len(first)-1) // its length takes a byte more
 		path := p.active.path + logSuffix
+		p.syncMu.Lock()                                          // no checkpoint comes between
 		for _, b := range [][]byte{first, batch("X", 1, 5000)} { // never acknowledged
 			if _, _, err := p.Append(b); err != nil {
 				t.Fatal(err)
@@ -215,6 +216,7 @@ func TestWhatIsCutDoesNotComeBackBehindWhatIsWrittenThere(t *testing.T) {
 		}
 		s.journal.forget()
 		fsys = fsys.crash()
+		p.syncMu.Unlock()
 		s.abandon()
 		i := fsys.now[path]
 		if len(i.data) < 2*page+5000 {
