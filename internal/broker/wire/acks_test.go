@@ -37,10 +37,14 @@ func (d failingFolder) OpenFile(name string, flag int, perm fs.FileMode) (storag
 func (failingFile) Sync() error { return syscall.EIO }
 
 // running is a signed-in connection to a server whose store runs, without a
-// journal, until the test ends, with topics of two partitions.
+// journal unless one is asked for, until the test ends, with topics of two
+// partitions.
 func running(t *testing.T, o storage.Options, topics ...string) *conn {
 	t.Helper()
-	o.Dir, o.JournalMaxBatch, o.MinFree, o.Checkpoint, o.Reopen = t.TempDir(), -1, -1, time.Hour, time.Hour
+	o.Dir, o.MinFree, o.Checkpoint, o.Reopen = t.TempDir(), -1, time.Hour, time.Hour
+	if o.JournalBytes == 0 {
+		o.JournalMaxBatch = -1
+	}
 	store := storage.New(o)
 	if err := store.Open(); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -64,6 +65,75 @@ func TestProducerThatWantsNoAnswerGetsNone(t *testing.T) {
 		}
 		if n := c.server.store.Topic("t").Partition(0).High() - before; n != 2 {
 			t.Errorf("%s: %d batches are there", what, n)
+		}
+	}
+}
+
+// attached is a client's end of a connection to the server.
+func attached(t *testing.T, s *Server) net.Conn {
+	t.Helper()
+	client, server := memconn.Pipe("peer:1", 1<<20)
+	if err := s.Attach(t.Context(), server); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	if err := client.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// fetchOf is a request that waits a minute for something to read in partition
+// 0 of a topic.
+func fetchOf(topic string) *kmsg.FetchRequest {
+	req := kmsg.NewPtrFetchRequest()
+	req.Version, req.MaxWaitMillis, req.MinBytes, req.MaxBytes = 12, 60_000, 1, 1<<20
+	rt, rp := kmsg.NewFetchRequestTopic(), kmsg.NewFetchRequestTopicPartition()
+	rt.Topic, rp.PartitionMaxBytes = topic, 1<<20
+	rt.Partitions = append(rt.Partitions, rp)
+	req.Topics = append(req.Topics, rt)
+	return req
+}
+
+// TestBatchBehindAFetchThatWaitsIsDurableAndAnsweredAfterIt sends a produce
+// request behind a fetch that waits: a reader on another connection sees the
+// batch long before its producer is told of it.
+func TestBatchBehindAFetchThatWaitsIsDurableAndAnsweredAfterIt(t *testing.T) {
+	for what, o := range map[string]storage.Options{
+		"journal":    {JournalBytes: 1 << 20},
+		"no journal": {},
+	} {
+		for _, together := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, read together %t", what, together), func(t *testing.T) {
+				s := running(t, o, "late", "t", "source").server
+				batch := aBatch(t, s.store.Topic("source").Partition(0))
+				to := func(id int32, topic string) []byte {
+					return numbered(id, producedTo(batch, map[string][]int32{topic: {0}}, topic))
+				}
+				first, other := attached(t, s), attached(t, s)
+				sent := [][]byte{numbered(1, fetchOf("late")), to(2, "t")}
+				if together {
+					sent = [][]byte{slices.Concat(sent...)}
+				}
+				for _, b := range sent {
+					if _, err := first.Write(b); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for i, b := range [][]byte{numbered(0, fetchOf("t")), to(1, "late")} {
+					if _, err := other.Write(b); err != nil {
+						t.Fatal(err)
+					}
+					if id := correlation(t, other); id != int32(i) {
+						t.Errorf("the other connection: request %d was answered, not %d", id, i)
+					}
+				}
+				for want := int32(1); want <= 2; want++ {
+					if id := correlation(t, first); id != want {
+						t.Errorf("request %d was answered before %d", id, want)
+					}
+				}
+			})
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net"
@@ -135,6 +136,53 @@ func TestWhatIsTooLargeTakesNoMemory(t *testing.T) {
 	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
 		t.Errorf("%d bytes were allocated", n)
 	}
+}
+
+// TestRefusedProducerIsAnsweredAfterAWhileAndAnEmbeddedOneAtOnce looks at when
+// an answer comes that a client answers by sending the same again.
+func TestRefusedProducerIsAnsweredAfterAWhileAndAnEmbeddedOneAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		took := func(reply reply) time.Duration {
+			began := time.Now()
+			reply(t.Context())
+			return time.Since(began)
+		}
+		full := storage.New(storage.Options{Dir: t.TempDir(), MinFree: math.MaxInt64 / 2})
+		if err := full.Open(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := full.Create(storage.TopicSpec{Name: "t", Partitions: 1}); err != nil {
+			t.Fatal(err)
+		}
+		batch := aBatch(t, running(t, storage.Options{}, "source").server.store.Topic("source").Partition(0))
+		for _, remote := range []bool{true, false} {
+			c := &conn{server: New(Config{}, full, groups.New(groups.Config{}, noLog{})), signedIn: true, remote: remote}
+			for _, err := range []error{storage.ErrDiskFull, storage.ErrUnread, storage.ErrTooLarge, storage.ErrOffline} {
+				want := time.Duration(0)
+				if remote && (err == storage.ErrDiskFull || err == storage.ErrUnread) {
+					want = refusalDelay
+				}
+				p := producing{request: request{conn: c}, acks: -1}
+				for range 2 { // the delay is one for all that is refused
+					p.refuse(new(kmsg.ProduceResponseTopicPartition), fmt.Errorf("%w: for a reason", err))
+				}
+				if d := took(p.finish); d != want {
+					t.Errorf("remote %t, %v: answered after %v", remote, err, d)
+				}
+			}
+			frame := produceFrame(8, produceTopic("t", bytes.Clone(batch)))
+			p, err := receive(t, c, bytes.NewReader(frame), len(frame))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := took(p.reply); (d == refusalDelay) != remote || (d == 0) == remote {
+				t.Errorf("remote %t: answered after %v", remote, d)
+			}
+			if remote && p.brief != nil {
+				t.Error("who reads requests waits until the refusal is sent")
+			}
+		}
+	})
 }
 
 func TestProduceBoundsItsPartitions(t *testing.T) {
