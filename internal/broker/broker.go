@@ -133,7 +133,7 @@ func New(cfg Config, scope obs.Scope) (*Broker, error) {
 		MaxConnections: cfg.MaxConnections, MaxRequestBytes: cfg.MaxRequestBytes, Metrics: m,
 	}
 	if !cfg.Open {
-		wc.SignIn = credentials{dir: cfg.DataDir}
+		wc.SignIn = newCredentials(cfg.DataDir)
 	}
 	b.server = wire.New(wc, b.store, b.groups)
 	m.register(scope, b)

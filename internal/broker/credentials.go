@@ -35,7 +35,16 @@ type credentialsDocument struct {
 }
 
 // credentials signs users of the folder's credentials in.
-type credentials struct{ dir string }
+type credentials struct {
+	dir string
+	key []byte // of decoys
+}
+
+func newCredentials(dir string) credentials {
+	c := credentials{dir: dir, key: make([]byte, 32)}
+	_, _ = rand.Read(c.key) // never fails
+	return c
+}
 
 // Mechanisms implements wire.SignIn.
 func (c credentials) Mechanisms() []string { return scram.Mechanisms() }
@@ -49,17 +58,19 @@ func (c credentials) Begin(mechanism string) wire.Exchange {
 		}
 		s, ok := doc.Users[user][mechanism]
 		return s, ok
-	})
+	}, c.key)
 }
 
 func readCredentials(dir string) (credentialsDocument, error) {
-	doc := credentialsDocument{Version: credentialsVersion, Users: map[string]map[string]scram.Secret{}}
+	doc := credentialsDocument{Version: credentialsVersion}
 	b, err := os.ReadFile(filepath.Join(dir, credentialsFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return doc, nil
-	}
-	if err == nil {
+		err = nil
+	} else if err == nil {
 		err = json.Unmarshal(b, &doc)
+	}
+	if doc.Users == nil { // none yet, or "users": null
+		doc.Users = map[string]map[string]scram.Secret{}
 	}
 	if err == nil && doc.Version > credentialsVersion {
 		err = fmt.Errorf("version %d is newer than this program", doc.Version)

@@ -109,6 +109,61 @@ func TestOnlyWhoKnowsThePasswordGetsIn(t *testing.T) {
 	}
 }
 
+// Two brokers ask a stranger for different salts: it takes more than this
+// program's source to tell that there is no such user.
+func TestNobodyCanTellAStrangersSalt(t *testing.T) {
+	var asked []string
+	for range 2 {
+		r := start(t, broker.Config{Listen: loopback})
+		c, err := net.Dial("tcp", r.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		hello := kmsg.NewPtrSASLHandshakeRequest()
+		hello.Version, hello.Mechanism = 1, "SCRAM-SHA-256"
+		first := kmsg.NewPtrSASLAuthenticateRequest()
+		first.SASLAuthBytes = []byte("n,,n=stranger,r=0123456789")
+		f := kmsg.NewRequestFormatter()
+		var answer []byte
+		for _, req := range []kmsg.Request{hello, first} {
+			if _, err := c.Write(f.AppendRequest(nil, req, 1)); err != nil {
+				t.Fatal(err)
+			}
+			head := make([]byte, 4)
+			if _, err := io.ReadFull(c, head); err != nil {
+				t.Fatal(err)
+			}
+			answer = make([]byte, binary.BigEndian.Uint32(head))
+			if _, err := io.ReadFull(c, answer); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, salt, ok := strings.Cut(string(answer), ",s=")
+		if !ok {
+			t.Fatalf("%q", answer)
+		}
+		asked = append(asked, salt)
+	}
+	if asked[0] == asked[1] {
+		t.Errorf("both ask for %s", asked[0])
+	}
+}
+
+func TestCredentialsWithoutUsersAreNone(t *testing.T) {
+	for _, text := range []string{`{"version": 1}`, `{"version": 1, "users": null}`, `{}`} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "credentials.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := start(t, broker.Config{DataDir: dir, Listen: loopback})
+		made := scram.Auth{User: property(t, dir, "sasl.username"), Pass: property(t, dir, "sasl.password")}
+		if err := ping(t, r.Addr().String(), made.AsSha256Mechanism()); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func TestWithoutTLSOnlyLoopbackIsServed(t *testing.T) {
 	for _, c := range []broker.Config{
 		{DataDir: "d", Listen: "0.0.0.0:0"}, {DataDir: "d", Listen: ":9092"},

@@ -81,6 +81,7 @@ type Lookup func(user, mechanism string) (Secret, bool)
 type Exchange struct {
 	mechanism string
 	lookup    Lookup
+	key       []byte
 	step      int
 	user      string
 	secret    Secret
@@ -90,9 +91,10 @@ type Exchange struct {
 	challenge string // server-first-message
 }
 
-// Begin starts an exchange.
-func Begin(mechanism string, lookup Lookup) *Exchange {
-	return &Exchange{mechanism: mechanism, lookup: lookup}
+// Begin starts an exchange. What a stranger is asked is made with the key: who
+// knows it can tell that there is no such user.
+func Begin(mechanism string, lookup Lookup, key []byte) *Exchange {
+	return &Exchange{mechanism: mechanism, lookup: lookup, key: key}
 }
 
 // Step takes a message of the client and returns the answer. After done the
@@ -131,7 +133,7 @@ func (e *Exchange) challengeFor(in string) ([]byte, error) {
 	e.user = strings.NewReplacer("=2C", ",", "=3D", "=").Replace(fields[0][2:])
 	e.secret, e.known = e.lookup(e.user, e.mechanism)
 	if !e.known { // go on, so that nobody learns which users there are
-		e.secret = decoy(e.user, e.mechanism)
+		e.secret = e.decoy()
 	}
 	var nonce [18]byte
 	_, _ = rand.Read(nonce[:]) // never fails
@@ -141,9 +143,8 @@ func (e *Exchange) challengeFor(in string) ([]byte, error) {
 }
 
 // decoy is a secret nobody knows, the same each time the user is asked for.
-func decoy(user, mechanism string) Secret {
-	sum := sha512.Sum512([]byte("decoy\x00" + mechanism + "\x00" + user))
-	return Secret{Salt: sum[:24], Iterations: Iterations}
+func (e *Exchange) decoy() Secret {
+	return Secret{Salt: mac(sha512.New, e.key, e.mechanism+"\x00"+e.user)[:24], Iterations: Iterations}
 }
 
 // verify checks the client's final message: "c=biws,r=nonce,p=proof".

@@ -44,7 +44,7 @@ func TestMessagesThatAreRefused(t *testing.T) {
 		"nothing": "", "channel binding": "p=tls-unique,,n=user,r=0123456789", "no user": "n,,r=0123456789",
 		"no nonce": "n,,n=user", "short nonce": "n,,n=user,r=1", "long": "n,,n=user,r=" + strings.Repeat("x", maxMessage),
 	} {
-		if _, _, done, err := Begin(SHA256, known).Step([]byte(in)); done || !errors.Is(err, ErrRefused) {
+		if _, _, done, err := Begin(SHA256, known, nil).Step([]byte(in)); done || !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: %t, %v", name, done, err)
 		}
 	}
@@ -57,7 +57,7 @@ func TestMessagesThatAreRefused(t *testing.T) {
 		"another nonce":      func(n string) string { return "c=biws,r=x" + n[:len(n)-1] + ",p=" + strings.Repeat("A", 43) + "=" },
 		"another binding":    func(n string) string { return "c=cD10,r=" + n + ",p=" + strings.Repeat("A", 43) + "=" },
 	} {
-		e := Begin(SHA256, known)
+		e := Begin(SHA256, known, nil)
 		if _, _, _, err := e.Step([]byte("n,,n=user,r=0123456789")); err != nil {
 			t.Fatal(err)
 		}
@@ -73,8 +73,8 @@ func TestMessagesThatAreRefused(t *testing.T) {
 // A stranger is asked like anybody else, each time with the same salt.
 func TestNobodyLearnsWhichUsersThereAre(t *testing.T) {
 	known := lookup(t)
-	salt := func(user string) string {
-		out, _, _, err := Begin(SHA256, known).Step([]byte("n,,n=" + user + ",r=0123456789"))
+	salt := func(user string, key ...byte) string {
+		out, _, _, err := Begin(SHA256, known, key).Step([]byte("n,,n=" + user + ",r=0123456789"))
 		if err != nil {
 			t.Fatalf("%s: %v", user, err)
 		}
@@ -95,6 +95,9 @@ func TestNobodyLearnsWhichUsersThereAre(t *testing.T) {
 	if seen["stranger"] == seen["other"] {
 		t.Error("all strangers have the same salt")
 	}
+	if seen["stranger"] == salt("stranger", 'k', 'e', 'y') {
+		t.Error("who does not know the key can tell a stranger's salt")
+	}
 }
 
 // FuzzExchange says anything, twice: nobody gets in without the proof.
@@ -102,7 +105,7 @@ func FuzzExchange(f *testing.F) {
 	known := lookup(f)
 	f.Add("n,,n=user,r=0123456789", "c=biws,r=", ",p=AAAA")
 	f.Fuzz(func(t *testing.T, first, before, behind string) {
-		e := Begin(SHA256, known)
+		e := Begin(SHA256, known, nil)
 		if _, _, done, err := e.Step([]byte(first)); done || err != nil && !errors.Is(err, ErrRefused) {
 			t.Fatalf("%t, %v", done, err)
 		}
