@@ -199,6 +199,14 @@ func fetch(t *testing.T, l *log) {
 	if r := fetchOne(t, cl, topic, 0, func(f *kmsg.FetchRequest) { f.Topics[0].Partitions[0].PartitionMaxBytes = 10 }); len(r.RecordBatches) != one {
 		t.Errorf("of a batch larger than asked for came %d bytes", len(r.RecordBatches))
 	}
+	if r := fetchOne(t, cl, topic, 0, func(f *kmsg.FetchRequest) { f.MaxBytes = 0 }); len(r.RecordBatches) != one {
+		t.Errorf("of a batch larger than the answer was to be came %d bytes", len(r.RecordBatches))
+	}
+	began := time.Now()
+	fetchOne(t, cl, topic, 0, func(f *kmsg.FetchRequest) { f.MinBytes, f.MaxBytes, f.MaxWaitMillis = 1<<20, 10, 15_000 })
+	if d := time.Since(began); d > 10*time.Second {
+		t.Errorf("waited %v for more than the answer may have", d)
+	}
 	want(t, "behind the end", fetchOne(t, cl, topic, 51, nil).ErrorCode, kerr.OffsetOutOfRange)
 	want(t, "negative", fetchOne(t, cl, topic, -5, nil).ErrorCode, kerr.OffsetOutOfRange)
 	want(t, "no partition", fetchOne(t, cl, topic, 0, func(f *kmsg.FetchRequest) { f.Topics[0].Partitions[0].Partition = 7 }).ErrorCode, kerr.UnknownTopicOrPartition)

@@ -66,7 +66,8 @@ func suite(t *testing.T, l *log) {
 		{"ListOffsets", listOffsets}, {"Fetch", fetch}, {"LongPoll", longPoll}, {"DeleteRecords", deleteRecords},
 		{"CreateTopics", createTopics}, {"Configs", configs}, {"Epochs", epochs}, {"Rebalance", rebalance},
 		{"Cooperative", cooperative}, {"StaticMember", staticMember}, {"Offsets", offsets}, {"Fencing", fencing},
-		{"DeletedTopic", deletedTopic},
+		{"DeletedTopic", deletedTopic}, {"Repeated", repeated}, {"Lists", lists}, {"TimesToCome", timesToCome},
+		{"Unanswered", unanswered},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, l) })
 	}

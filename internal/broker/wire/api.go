@@ -73,9 +73,9 @@ func apis() map[int16]api {
 		int16(kmsg.Heartbeat):       on(0, 4, atOnce((*groups.Manager).Heartbeat)),
 		int16(kmsg.LeaveGroup):      on(0, 5, atOnce((*groups.Manager).Leave)),
 		int16(kmsg.OffsetCommit):    on(0, 9, later((*groups.Manager).Commit)),
-		int16(kmsg.OffsetFetch):     on(0, 9, atOnce((*groups.Manager).Fetch)),
+		int16(kmsg.OffsetFetch):     on(0, 9, offsetFetch),
 		int16(kmsg.OffsetDelete):    on(0, 0, offsetDelete),
-		int16(kmsg.DescribeGroups):  on(0, 6, atOnce((*groups.Manager).Describe)),
+		int16(kmsg.DescribeGroups):  on(0, 6, describeGroups),
 		int16(kmsg.ListGroups):      on(0, 5, atOnce((*groups.Manager).List)),
 		int16(kmsg.DeleteGroups):    on(0, 2, deleteGroups),
 	})

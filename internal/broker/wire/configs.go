@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,7 +23,13 @@ func configSource(e storage.ConfigEntry) kmsg.ConfigSource {
 // be read or changed this way, and says so with an empty list.
 func describeConfigs(r request, req *kmsg.DescribeConfigsRequest) reply {
 	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
-	for _, res := range req.Resources {
+	type resource struct {
+		kind kmsg.ConfigResourceType
+		name string
+	}
+	for _, res := range once(req.Resources, func(res kmsg.DescribeConfigsRequestResource) resource {
+		return resource{res.ResourceType, res.ResourceName}
+	}) {
 		rr := kmsg.NewDescribeConfigsResponseResource()
 		rr.ResourceType, rr.ResourceName = res.ResourceType, res.ResourceName
 		switch res.ResourceType {
@@ -44,7 +51,7 @@ func describeConfigs(r request, req *kmsg.DescribeConfigsRequest) reply {
 func topicConfigs(t *storage.Topic, names []string) []kmsg.DescribeConfigsResponseResourceConfig {
 	var out []kmsg.DescribeConfigsResponseResourceConfig
 	for _, e := range t.Config().Entries() {
-		if names != nil && !slices.Contains(names, e.Name) {
+		if len(names) > 0 && !slices.Contains(names, e.Name) {
 			continue
 		}
 		c := kmsg.NewDescribeConfigsResponseResourceConfig()
@@ -57,14 +64,16 @@ func topicConfigs(t *storage.Topic, names []string) []kmsg.DescribeConfigsRespon
 // alterConfigs replaces everything that was set.
 func alterConfigs(r request, req *kmsg.AlterConfigsRequest) reply {
 	resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
-	for _, res := range req.Resources {
+	for res, err := range changes(r, req.Resources, func(res *kmsg.AlterConfigsRequestResource) string {
+		return fmt.Sprint(res.ResourceType, res.ResourceName)
+	}) {
 		rr := kmsg.NewAlterConfigsResponseResource()
 		rr.ResourceType, rr.ResourceName = res.ResourceType, res.ResourceName
-		rr.ErrorCode, rr.ErrorMessage = r.alter(res.ResourceType, res.ResourceName, req.ValidateOnly, func(set map[string]string) error {
+		rr.ErrorCode, rr.ErrorMessage = r.alter(err, res.ResourceType, res.ResourceName, req.ValidateOnly, func(set map[string]string) error {
 			clear(set)
 			for _, c := range res.Configs {
-				if c.Value != nil {
-					set[c.Name] = *c.Value
+				if err := applyChange(set, kmsg.IncrementalAlterConfigOpSet, c.Name, c.Value); err != nil {
+					return err
 				}
 			}
 			return nil
@@ -77,10 +86,12 @@ func alterConfigs(r request, req *kmsg.AlterConfigsRequest) reply {
 // incrementalAlterConfigs changes only what is named.
 func incrementalAlterConfigs(r request, req *kmsg.IncrementalAlterConfigsRequest) reply {
 	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
-	for _, res := range req.Resources {
+	for res, err := range changes(r, req.Resources, func(res *kmsg.IncrementalAlterConfigsRequestResource) string {
+		return fmt.Sprint(res.ResourceType, res.ResourceName)
+	}) {
 		rr := kmsg.NewIncrementalAlterConfigsResponseResource()
 		rr.ResourceType, rr.ResourceName = res.ResourceType, res.ResourceName
-		rr.ErrorCode, rr.ErrorMessage = r.alter(res.ResourceType, res.ResourceName, req.ValidateOnly, func(set map[string]string) error {
+		rr.ErrorCode, rr.ErrorMessage = r.alter(err, res.ResourceType, res.ResourceName, req.ValidateOnly, func(set map[string]string) error {
 			for _, c := range res.Configs {
 				if err := applyChange(set, c.Op, c.Name, c.Value); err != nil {
 					return err
@@ -93,15 +104,18 @@ func incrementalAlterConfigs(r request, req *kmsg.IncrementalAlterConfigsRequest
 	return answered(resp)
 }
 
-func (r request) alter(kind kmsg.ConfigResourceType, name string, dryRun bool, change func(map[string]string) error) (int16, *string) {
-	if kind != kmsg.ConfigResourceTypeTopic {
+// alter changes a topic's configuration, unless there is an error before.
+func (r request) alter(err error, kind kmsg.ConfigResourceType, name string, dryRun bool, change func(map[string]string) error) (int16, *string) {
+	switch {
+	case err != nil:
+		return failure(err)
+	case kind != kmsg.ConfigResourceTypeTopic:
 		return failure(errNoConfig)
 	}
 	return failure(r.server.store.SetConfig(name, dryRun, change))
 }
 
 func applyChange(set map[string]string, op kmsg.IncrementalAlterConfigOp, name string, value *string) error {
-	isList := name == storage.ConfigCleanupPolicy
 	switch {
 	case op == kmsg.IncrementalAlterConfigOpDelete:
 		delete(set, name)
@@ -109,17 +123,16 @@ func applyChange(set map[string]string, op kmsg.IncrementalAlterConfigOp, name s
 		return fmt.Errorf("%w: %s without a value", storage.ErrInvalidConfig, name)
 	case op == kmsg.IncrementalAlterConfigOpSet:
 		set[name] = *value
-	case op == kmsg.IncrementalAlterConfigOpAppend && isList:
-		have := strings.FieldsFunc(set[name], func(c rune) bool { return c == ',' })
-		if !slices.Contains(have, *value) {
-			have = append(have, *value)
+	case name != storage.ConfigCleanupPolicy:
+		return fmt.Errorf("%w: %s is not a list", storage.ErrInvalidConfig, name)
+	default: // a list is changed from its default on if it was not set
+		values := strings.Split(*value, ",")
+		have := strings.Split(cmp.Or(set[name], "delete"), ",")
+		have = slices.DeleteFunc(have, func(v string) bool { return slices.Contains(values, v) })
+		if op == kmsg.IncrementalAlterConfigOpAppend {
+			have = append(have, values...)
 		}
 		set[name] = strings.Join(have, ",")
-	case op == kmsg.IncrementalAlterConfigOpSubtract && isList:
-		have := strings.FieldsFunc(set[name], func(c rune) bool { return c == ',' })
-		set[name] = strings.Join(slices.DeleteFunc(have, func(v string) bool { return v == *value }), ",")
-	default:
-		return fmt.Errorf("%w: %s is not a list", storage.ErrInvalidConfig, name)
 	}
 	return nil
 }

@@ -62,14 +62,17 @@ func (c *conn) serve(ctx context.Context) {
 	defer stop()
 	out := make(chan pending, maxPipelined)
 	var writer sync.WaitGroup
+	var wrote error
 	writer.Go(func() {
 		defer cancel() // ends the reader too
-		c.report(c.write(ctx, out))
+		wrote = c.write(ctx, out)
 	})
-	c.report(c.read(ctx, out))
+	read := c.read(ctx, out)
 	close(out)
 	cancel() // nobody is there to wait for
 	writer.Wait()
+	c.report(read)
+	c.report(wrote)
 }
 
 // report logs why a connection ended, unless that is ordinary.
@@ -251,6 +254,9 @@ func (c *conn) write(ctx context.Context, out <-chan pending) (err error) {
 // answer waits for a request's reply and sends it.
 func (c *conn) answer(ctx context.Context, p pending) error {
 	resp := p.reply(ctx)
+	if r, ok := resp.(insetter); ok {
+		defer r.release()
+	}
 	c.server.cfg.Metrics.Request(p.key, time.Since(p.begun))
 	if ctx.Err() != nil {
 		return ctx.Err() // what waited was cut short: no answer is better
@@ -285,11 +291,7 @@ func (c *conn) send(correlationID int32, resp kmsg.Response) error {
 			return err
 		}
 	}
-	err := writeInset(c.net, out, insets)
-	if r, ok := resp.(insetter); ok {
-		r.release()
-	}
-	return err
+	return writeInset(c.net, out, insets)
 }
 
 func writeInset(w io.Writer, b []byte, insets []inset) error {

@@ -13,6 +13,8 @@ var (
 	errNoConfig      = errors.New("only topics have a configuration")
 	errReplication   = errors.New("invalid replication factor")
 	errAssignment    = errors.New("invalid assignment of replicas")
+	errRepeated      = errors.New("the request names it more than once")
+	errNaming        = errors.New("a topic is named by its name or its ID")
 )
 
 // errorCode is the code for an error of a handler or of the storage.
@@ -27,6 +29,8 @@ func errorCode(err error) int16 {
 		{errAcks, code.InvalidRequiredAcks},
 		{errTransactional, code.InvalidRequest},
 		{errNoConfig, code.InvalidRequest},
+		{errRepeated, code.InvalidRequest},
+		{errNaming, code.InvalidRequest},
 		{errReplication, code.InvalidReplication},
 		{errAssignment, code.InvalidAssignment},
 		{storage.ErrUnknownTopic, code.UnknownTopicOrPartition},

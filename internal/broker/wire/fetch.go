@@ -15,6 +15,9 @@ import (
 const (
 	// maxFetch bounds one answer, beside a single larger batch.
 	maxFetch = 4 << 20
+	// shortFetch bounds it while answers that are not read take all the memory
+	// there is for them.
+	shortFetch = 64 << 10
 	// maxFetchWait bounds a long poll.
 	maxFetchWait = 5 * time.Minute
 	// byTopicID is the version of Fetch that names topics by ID.
@@ -103,7 +106,7 @@ func (f *fetchCall) ready() bool {
 	if f.failed {
 		return true
 	}
-	want := int64(f.req.MinBytes)
+	want := min(int64(f.req.MinBytes), f.most())
 	f.each(func(p *fetching) {
 		if want > 0 {
 			want -= p.partition.Available(p.req.FetchOffset, want)
@@ -111,6 +114,9 @@ func (f *fetchCall) ready() bool {
 	})
 	return want <= 0
 }
+
+// most is how many bytes the client takes, beside a single larger batch.
+func (f *fetchCall) most() int64 { return min(max(int64(f.req.MaxBytes), 1), maxFetch) }
 
 func (f *fetchCall) each(fn func(*fetching)) {
 	for i := range f.topics {
@@ -148,10 +154,12 @@ var fetchBuffers = sync.Pool{New: func() any { return new([]byte) }}
 // sent from there: kmsg would copy every batch once more.
 type fetchResponse struct {
 	*kmsg.FetchResponse
-	buf *[]byte
+	buf  *[]byte
+	conn *conn
 }
 
 func (r fetchResponse) release() {
+	r.conn.hold(-int64(len(*r.buf)))
 	if cap(*r.buf) <= keepFrame {
 		fetchBuffers.Put(r.buf)
 	}
@@ -226,7 +234,12 @@ func (f *fetchCall) answer() kmsg.Response {
 	resp := f.req.ResponseKind().(*kmsg.FetchResponse)
 	buf := fetchBuffers.Get().(*[]byte)
 	*buf = (*buf)[:0]
-	left := min(int(max(f.req.MaxBytes, 0)), maxFetch)
+	held := f.most()
+	if f.hold(held) < 0 && held > shortFetch {
+		f.hold(shortFetch - held)
+		held = shortFetch
+	}
+	left := int(held)
 	for i := range f.topics {
 		rt := kmsg.NewFetchResponseTopic()
 		rt.Topic, rt.TopicID = f.req.Topics[i].Topic, f.req.Topics[i].TopicID
@@ -245,7 +258,17 @@ func (f *fetchCall) answer() kmsg.Response {
 		}
 		resp.Topics = append(resp.Topics, rt)
 	}
-	return fetchResponse{resp, buf}
+	f.hold(int64(len(*buf)) - held)
+	return fetchResponse{resp, buf, f.conn}
+}
+
+// hold counts n more bytes that are in memory until the client reads them, and
+// returns how many more all of them may be.
+func (c *conn) hold(n int64) int64 {
+	if !c.remote {
+		return 0 // who is within the process reads
+	}
+	return c.server.unsent.Add(-n)
 }
 
 // read fills one partition with left bytes at most. Only the first of an

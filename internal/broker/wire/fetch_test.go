@@ -26,7 +26,7 @@ func TestFetchIsEncodedAsKmsgWould(t *testing.T) {
 			r.Topics = append(r.Topics, rt)
 		}
 		want, _ := appendResponse([]byte("before"), 7, r)
-		b, insets := appendResponse([]byte("before"), 7, fetchResponse{r, new([]byte)})
+		b, insets := appendResponse([]byte("before"), 7, fetchResponse{FetchResponse: r})
 		var got bytes.Buffer
 		if err := writeInset(&got, b, insets); err != nil {
 			t.Fatal(err)

@@ -22,6 +22,16 @@ func later[R kmsg.Request, A kmsg.Response](ask func(*groups.Manager, R) func(co
 	}
 }
 
+func describeGroups(r request, req *kmsg.DescribeGroupsRequest) reply {
+	req.Groups = once(req.Groups, func(id string) string { return id })
+	return answered(r.server.groups.Describe(req))
+}
+
+func offsetFetch(r request, req *kmsg.OffsetFetchRequest) reply {
+	req.Groups = once(req.Groups, func(g kmsg.OffsetFetchRequestGroup) string { return g.Group })
+	return answered(r.server.groups.Fetch(req))
+}
+
 func joinGroup(r request, req *kmsg.JoinGroupRequest) reply {
 	wait := r.server.groups.Join(req, r.client())
 	return func(ctx context.Context) kmsg.Response { return wait(ctx) }

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"net"
+	"slices"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -45,10 +46,26 @@ func metadata(r request, req *kmsg.MetadataRequest) reply {
 		}
 		return answered(resp)
 	}
-	for _, want := range req.Topics {
+	for _, want := range once(req.Topics, func(t kmsg.MetadataRequestTopic) any {
+		if t.Topic != nil {
+			return *t.Topic
+		}
+		return t.TopicID
+	}) {
 		resp.Topics = append(resp.Topics, r.wanted(want, req.AllowAutoTopicCreation || req.Version < 4))
 	}
 	return answered(resp)
+}
+
+// once leaves out of a request what it asks for again: an answer may be
+// thousands of times as long as the question.
+func once[T any, K comparable](all []T, key func(T) K) []T {
+	seen := make(map[K]struct{}, len(all))
+	return slices.DeleteFunc(all, func(t T) bool {
+		before := len(seen)
+		seen[key(t)] = struct{}{}
+		return len(seen) == before
+	})
 }
 
 // wanted describes the topic asked for, or creates it.
@@ -84,7 +101,7 @@ func (r request) topic(name *string, id [16]byte) (*storage.Topic, int16) {
 }
 
 func (r request) autoCreate(name string) (*storage.Topic, error) {
-	if r.server.cfg.AutoCreate == nil {
+	if r.server.cfg.AutoCreate == nil || r.ctx.Err() != nil {
 		return nil, storage.ErrUnknownTopic
 	}
 	spec, ok := r.server.cfg.AutoCreate(name)

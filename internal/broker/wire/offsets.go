@@ -16,9 +16,10 @@ const (
 )
 
 // partition finds a partition, and compares the leader epoch a client knows
-// with the only one; -1 is none.
+// with the only one; -1 is none. When the connection has ended it finds
+// nothing, so that nobody searches a hundred thousand of them in vain.
 func (r request) partition(topic string, i, epoch int32) (*storage.Partition, int16) {
-	if t := r.server.store.Topic(topic); t != nil {
+	if t := r.server.store.Topic(topic); t != nil && r.ctx.Err() == nil {
 		if p := t.Partition(i); p != nil {
 			return p, checkEpoch(epoch)
 		}
@@ -55,6 +56,10 @@ func listOffset(rp *kmsg.ListOffsetsResponseTopicPartition, p *storage.Partition
 	case atMaxTime:
 		rp.Offset, rp.Timestamp, err = p.MaxTimestamp()
 	default:
+		if timestamp < 0 { // what later versions ask for
+			rp.ErrorCode = code.UnsupportedVersion
+			return
+		}
 		rp.Offset, rp.Timestamp, err = p.OffsetForTime(timestamp)
 	}
 	rp.ErrorCode = errorCode(err)

@@ -41,6 +41,7 @@ type producing struct {
 	resp    *kmsg.ProduceResponse
 	count   int // of topics and partitions
 	waiting []appended
+	failed  bool             // something of it is not appended
 	held    <-chan time.Time // keeps a refusal back
 }
 
@@ -134,6 +135,7 @@ func (p *producing) counted() {
 
 // refuse answers for one batch that it is not appended.
 func (p *producing) refuse(rp *kmsg.ProduceResponseTopicPartition, err error) {
+	p.failed = true
 	rp.BaseOffset = -1
 	rp.ErrorCode, rp.ErrorMessage = failure(err)
 	if p.held == nil && p.remote && (errors.Is(err, storage.ErrUnread) || errors.Is(err, storage.ErrDiskFull)) {
@@ -228,10 +230,13 @@ func (p *producing) finish(ctx context.Context) kmsg.Response {
 		case <-ctx.Done():
 		}
 	}
-	if p.acks == 0 {
-		return nil
+	switch {
+	case p.acks != 0:
+		return p.resp
+	case p.failed: // as Kafka tells who wants no answer that something is wrong
+		_ = p.net.Close()
 	}
-	return p.resp
+	return nil
 }
 
 // Where an accepted batch has its largest timestamp and its record count.

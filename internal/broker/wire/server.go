@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/decodersring/decoder/internal/broker/groups"
@@ -33,7 +34,7 @@ type Config struct {
 
 	MaxConnections  int           // 0: 1000
 	MaxRequestBytes int           // largest produce request; 0: 132 MiB
-	MaxInFlight     int64         // bytes of large batches in memory at once; 0: twice the largest request
+	MaxInFlight     int64         // bytes of large batches in memory at once, and of batches being sent; 0: twice the largest request
 	SignInTimeout   time.Duration // 0: 10 s
 	IdleTimeout     time.Duration // 0: 10 min
 	StallTimeout    time.Duration // for the rest of a frame, and for a write; 0: 1 min
@@ -56,6 +57,7 @@ type Server struct {
 	groups *groups.Manager
 	apis   map[int16]api
 	memory *weight
+	unsent atomic.Int64 // bytes that answers to outside clients may still take
 
 	mu     sync.Mutex
 	conns  map[*conn]struct{}
@@ -79,10 +81,12 @@ func New(cfg Config, store *storage.Store, gm *groups.Manager) *Server {
 	if cfg.Metrics == nil {
 		cfg.Metrics = noMetrics{}
 	}
-	return &Server{
+	s := &Server{
 		cfg: cfg, store: store, groups: gm, apis: apis(),
 		memory: newWeight(cfg.MaxInFlight), conns: map[*conn]struct{}{},
 	}
+	s.unsent.Store(cfg.MaxInFlight)
+	return s
 }
 
 // Serve accepts connections until ctx ends, and closes the listener.
@@ -91,21 +95,20 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer stop()
 	for {
 		nc, err := l.Accept()
-		if ctx.Err() != nil {
+		switch {
+		case err == nil:
+			s.accept(ctx, nc)
+		case ctx.Err() != nil:
 			return nil
-		}
-		if errors.Is(err, net.ErrClosed) {
+		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("accepting connections: %w", err)
-		}
-		if err != nil { // out of file descriptors: wait for some to come free
+		default: // out of file descriptors: wait for some to come free
 			s.cfg.Log.Warn("accepting a connection", "error", err)
 			select {
 			case <-time.After(100 * time.Millisecond):
 			case <-ctx.Done():
 			}
-			continue
 		}
-		s.accept(ctx, nc)
 	}
 }
 

@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"cmp"
 	"fmt"
+	"iter"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -9,12 +11,37 @@ import (
 	"github.com/decodersring/decoder/internal/broker/storage"
 )
 
+// changes are what a request changes, one after the other, each with what is
+// wrong before it is looked at: as with Kafka nothing is changed that is named
+// more than once. They end with the connection, since each may take a sync, and
+// a request holds a hundred thousand.
+func changes[T any](r request, all []T, name func(*T) string) iter.Seq2[*T, error] {
+	times := map[string]int{}
+	for i := range all {
+		times[name(&all[i])]++
+	}
+	return func(yield func(*T, error) bool) {
+		for i := range all {
+			var err error
+			if times[name(&all[i])] > 1 {
+				err = errRepeated
+			}
+			if r.ctx.Err() != nil || !yield(&all[i], err) {
+				return
+			}
+		}
+	}
+}
+
 func createTopics(r request, req *kmsg.CreateTopicsRequest) reply {
 	resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
-	for i := range req.Topics {
+	for t, err := range changes(r, req.Topics, func(t *kmsg.CreateTopicsRequestTopic) string { return t.Topic }) {
 		rt := kmsg.NewCreateTopicsResponseTopic()
-		rt.Topic = req.Topics[i].Topic
-		rt.ErrorCode, rt.ErrorMessage = failure(r.createTopic(req, &req.Topics[i], &rt))
+		rt.Topic = t.Topic
+		if err == nil {
+			err = r.createTopic(req, t, &rt)
+		}
+		rt.ErrorCode, rt.ErrorMessage = failure(err)
 		resp.Topics = append(resp.Topics, rt)
 	}
 	return answered(resp)
@@ -35,8 +62,8 @@ func (r request) createTopic(req *kmsg.CreateTopicsRequest, t *kmsg.CreateTopics
 		return fmt.Errorf("%w: %d, there is one broker", errReplication, t.ReplicationFactor)
 	}
 	for _, c := range t.Configs {
-		if c.Value != nil {
-			spec.Config[c.Name] = *c.Value
+		if err := applyChange(spec.Config, kmsg.IncrementalAlterConfigOpSet, c.Name, c.Value); err != nil {
+			return err
 		}
 	}
 	if req.ValidateOnly {
@@ -76,11 +103,13 @@ func deleteTopics(r request, req *kmsg.DeleteTopicsRequest) reply {
 		t.Topic = &name
 		topics = append(topics, t)
 	}
-	for _, t := range topics {
+	for t, err := range changes(r, topics, r.nameOf) {
 		rt := kmsg.NewDeleteTopicsResponseTopic()
 		rt.Topic, rt.TopicID = t.Topic, t.TopicID
 		found, c := r.topic(t.Topic, t.TopicID)
 		switch {
+		case err != nil || (t.Topic == nil) == (t.TopicID == [16]byte{}):
+			rt.ErrorCode, rt.ErrorMessage = failure(cmp.Or(err, errNaming))
 		case c != code.None:
 			rt.ErrorCode = c
 		case found.Internal:
@@ -96,12 +125,26 @@ func deleteTopics(r request, req *kmsg.DeleteTopicsRequest) reply {
 	return answered(resp)
 }
 
+// nameOf is what tells a topic that is to be deleted from others.
+func (r request) nameOf(t *kmsg.DeleteTopicsRequestTopic) string {
+	if t.Topic != nil {
+		return *t.Topic
+	}
+	if found := r.server.store.TopicByID(t.TopicID); found != nil {
+		return found.Name
+	}
+	return string(t.TopicID[:])
+}
+
 func createPartitions(r request, req *kmsg.CreatePartitionsRequest) reply {
 	resp := req.ResponseKind().(*kmsg.CreatePartitionsResponse)
-	for _, t := range req.Topics {
+	for t, err := range changes(r, req.Topics, func(t *kmsg.CreatePartitionsRequestTopic) string { return t.Topic }) {
 		rt := kmsg.NewCreatePartitionsResponseTopic()
 		rt.Topic = t.Topic
-		rt.ErrorCode, rt.ErrorMessage = failure(r.server.store.Grow(t.Topic, int(t.Count), req.ValidateOnly))
+		if err == nil {
+			err = r.server.store.Grow(t.Topic, int(t.Count), req.ValidateOnly)
+		}
+		rt.ErrorCode, rt.ErrorMessage = failure(err)
 		resp.Topics = append(resp.Topics, rt)
 	}
 	return answered(resp)
