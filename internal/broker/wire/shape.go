@@ -152,7 +152,9 @@ func (w *walker) fields(fs []field) {
 		case 'n':
 			w.skip(int64(f.size))
 		case 's':
-			w.skip(w.length(2))
+			n := w.length(2)
+			w.bad = w.bad || n > math.MaxInt16 // as long as it can be written down
+			w.skip(n)
 		case 'y':
 			w.skip(w.length(4))
 		default:

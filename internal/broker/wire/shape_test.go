@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"math"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -67,6 +69,18 @@ func TestShapesAreThoseOfTheRequests(t *testing.T) {
 					t.Errorf("%s version %d: %d of %d bytes are enough", kmsg.NameForKey(key), v, n, len(body))
 				}
 			}
+		}
+	}
+}
+
+// Whatever is named is written down behind 16 bits of length.
+func TestStringIsNoLongerThanCanBeWrittenDown(t *testing.T) {
+	for n, refused := range map[int]bool{math.MaxInt16: false, math.MaxInt16 + 1: true} {
+		req := kmsg.NewPtrHeartbeatRequest()
+		req.Version, req.Group = 4, strings.Repeat("g", n)
+		err := apis()[req.Key()].shape.check(requestHead{key: req.Key(), version: 4}, true, req.AppendTo(nil))
+		if (err != nil) != refused {
+			t.Errorf("%d bytes: %v", n, err)
 		}
 	}
 }
