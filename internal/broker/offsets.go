@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"github.com/decodersring/decoder/internal/broker/groups"
 	"github.com/decodersring/decoder/internal/broker/storage"
@@ -10,6 +11,10 @@ import (
 
 // offsetsTopic is where groups are kept, under the name Kafka gives it.
 const offsetsTopic = "__consumer_offsets"
+
+// maxOffsetsBatch is the largest batch there: a group's members and what is
+// assigned to them are one record, of up to 6 MiB and their names.
+const maxOffsetsBatch = 8 << 20
 
 // offsetsLog keeps groups in a compacted topic of the store, so that a commit
 // shares the sync of whatever is appended at that moment.
@@ -21,7 +26,7 @@ func makeOffsetsTopic(s *storage.Store) error {
 		Config: map[string]string{
 			storage.ConfigCleanupPolicy:   "compact",
 			storage.ConfigSegmentBytes:    "4194304",
-			storage.ConfigMaxMessageBytes: "8388608",
+			storage.ConfigMaxMessageBytes: strconv.Itoa(maxOffsetsBatch),
 			storage.ConfigBudget:          string(storage.BudgetExempt),
 		},
 	})
@@ -39,21 +44,32 @@ func (l offsetsLog) partition() (*storage.Partition, error) {
 	return t.Partition(0), nil
 }
 
-// Append implements groups.Log.
-func (l offsetsLog) Append(records []groups.Record) (int64, func(context.Context) error, error) {
+// batchBytes is about how much is written down as one batch, which the topic
+// has to take.
+const batchBytes = maxOffsetsBatch / 4
+
+// Append implements groups.Log. What is too much for one batch is several, of
+// which the last ends when all have.
+func (l offsetsLog) Append(records []groups.Record) (base int64, done func(context.Context) error, err error) {
 	p, err := l.partition()
 	if err != nil {
 		return 0, nil, err
 	}
-	kvs := make([]storage.KeyValue, len(records))
+	var kvs []storage.KeyValue
+	size := 0
 	for i, r := range records {
-		kvs[i] = storage.KeyValue(r)
+		kvs = append(kvs, storage.KeyValue(r))
+		size += len(r.Key) + len(r.Value)
+		if size < batchBytes && i < len(records)-1 {
+			continue
+		}
+		var c *storage.Commit
+		if base, c, err = p.AppendRecords(kvs); err != nil {
+			return 0, nil, err
+		}
+		done, kvs, size = c.Wait, nil, 0
 	}
-	base, c, err := p.AppendRecords(kvs)
-	if err != nil {
-		return 0, nil, err
-	}
-	return base, c.Wait, nil
+	return base, done, nil
 }
 
 // Each implements groups.Log.
