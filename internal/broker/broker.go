@@ -126,7 +126,7 @@ func New(cfg Config, scope obs.Scope) (*Broker, error) {
 	}
 	b.store = storage.New(opts)
 	b.groups = groups.New(groups.Config{
-		Retention: cfg.OffsetRetention, Log: scope.Logger(), Exists: b.exists, Ends: b.ends,
+		Retention: cfg.OffsetRetention, Log: scope.Logger(), Topic: b.topic, Ends: b.ends,
 	}, offsetsLog{b.store})
 	wc := wire.Config{
 		Log: scope.Logger(), Advertise: cfg.Advertise, TLS: cfg.TLS, AutoCreate: cfg.AutoCreate,
@@ -253,7 +253,10 @@ func (b *Broker) Size() int64 { return b.store.Size() }
 // does. Only after Ready.
 func (b *Broker) Refused() error { return b.store.Refused() }
 
-func (b *Broker) exists(topic string, partition int32) bool {
-	t := b.store.Topic(topic)
-	return t != nil && t.Partition(partition) != nil
+func (b *Broker) topic(name string, partition int32) (id [16]byte, ok bool) {
+	t := b.store.Topic(name)
+	if t == nil || t.Partition(partition) == nil {
+		return id, false
+	}
+	return t.ID, true
 }

@@ -19,6 +19,7 @@ type memoryLog struct {
 	mu      sync.Mutex
 	records []Record
 	hold    chan struct{} // nil: durable at once
+	lost    bool          // what was held is not durable
 	broken  bool
 }
 
@@ -39,6 +40,11 @@ func (l *memoryLog) Append(records []Record) (int64, func(context.Context) error
 		}
 		select {
 		case <-hold:
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if l.lost {
+				return errDisk
+			}
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -59,6 +65,18 @@ func (l *memoryLog) set(change func(*memoryLog)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	change(l)
+}
+
+// held has what is appended wait until it is let go, or is lost.
+func (l *memoryLog) held() (letGo, lose func()) {
+	hold := make(chan struct{})
+	var from int
+	l.set(func(l *memoryLog) { l.hold, l.lost, from = hold, false, len(l.records) })
+	letGo = func() { l.set(func(l *memoryLog) { l.hold = nil }); close(hold) }
+	return letGo, func() {
+		l.set(func(l *memoryLog) { l.lost, l.records = true, l.records[:from] })
+		letGo()
+	}
 }
 
 const (

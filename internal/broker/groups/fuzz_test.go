@@ -15,8 +15,8 @@ func FuzzLoad(f *testing.F) {
 	g.members["a"] = &member{protocols: protocols("range"), GroupMetadataValueMember: kmsg.GroupMetadataValueMember{
 		MemberID: "a", InstanceID: new("i"), Assignment: []byte("all"), SessionTimeoutMillis: 60_000,
 	}}
-	o := newOffset(kmsg.OffsetCommitRequestTopicPartition{Offset: 5}, time.Now().UnixMilli())
-	f.Add(metadataKey("g"), g.metadataValue(), offsetKey("g", topicPartition{"t", 0}), o.AppendTo(nil))
+	v := newValue(kmsg.OffsetCommitRequestTopicPartition{Offset: 5}, [16]byte{1}, time.Now().UnixMilli())
+	f.Add(metadataKey("g"), g.metadataValue(), offsetKey("g", topicPartition{"t", 0}), v.AppendTo(nil))
 	f.Fuzz(func(t *testing.T, key, value, key2, value2 []byte) {
 		m := New(Config{MaxGroups: 10}, &memoryLog{records: []Record{{key, value}, {key2, value2}}})
 		if err := m.Load(); err != nil {
@@ -35,7 +35,7 @@ func FuzzLoad(f *testing.F) {
 			fetch := kmsg.NewPtrOffsetFetchRequest()
 			fetch.Group = g.Group
 			m.Fetch(fetch)
-			m.expire(t.Context())
+			m.expire()
 		}
 	})
 }

@@ -20,7 +20,7 @@ const (
 	preparing               // waiting for members to join
 	completing              // waiting for the leader's assignment
 	stable
-	dead // deleted
+	dead // the broker ends
 )
 
 func (s state) String() string {
@@ -43,9 +43,10 @@ type group struct {
 	members      map[string]*member
 	static       map[string]string // instance id to member id
 	pending      map[string]*timer
+	deleting     bool   // it is, or just being
 	delayed      bool   // a new group waits for more members
 	rebalance    *timer // ends joining, or the wait for the assignment
-	offsets      map[topicPartition]offset
+	offsets      map[topicPartition]*offset
 	began        map[string]map[int32]int64 // the log's ends when it was new; nil: it was loaded
 }
 
@@ -64,7 +65,7 @@ func newGroup(m *Manager, id string) *group {
 		members: map[string]*member{},
 		static:  map[string]string{},
 		pending: map[string]*timer{},
-		offsets: map[topicPartition]offset{},
+		offsets: map[topicPartition]*offset{},
 	}
 }
 

@@ -1,6 +1,7 @@
 package groups
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"time"
@@ -51,6 +52,9 @@ func (m *Manager) join(j joinCall) int16 {
 	if session < minSessionTimeout || session > maxSessionTimeout {
 		return code.InvalidSessionTimeout
 	}
+	if j.InstanceID != nil && len(*j.InstanceID) > maxName {
+		return code.InvalidRequest
+	}
 	if j.ProtocolType == "" || len(j.Protocols) == 0 {
 		return code.InconsistentProtocol
 	}
@@ -61,6 +65,9 @@ func (m *Manager) join(j joinCall) int16 {
 	defer g.mu.Unlock()
 	if !g.fits(j) {
 		return code.InconsistentProtocol
+	}
+	if !g.hasRoom(j) {
+		return code.GroupMaxSizeReached
 	}
 	if j.MemberID == "" {
 		return g.joinNew(j)
@@ -95,6 +102,29 @@ func (g *group) fits(j joinCall) bool {
 	common := g.common(j.MemberID)
 	return j.ProtocolType == g.protocolType && (common == nil ||
 		slices.ContainsFunc(j.Protocols, func(p kmsg.JoinGroupRequestProtocol) bool { return common[p.Name] }))
+}
+
+// hasRoom says whether what all members say of themselves is within the bound
+// with the request.
+func (g *group) hasRoom(j joinCall) bool {
+	n, itself := size(j.client.ID, j.Protocols), j.MemberID
+	if j.InstanceID != nil {
+		itself = g.static[*j.InstanceID]
+	}
+	for id, mb := range g.members {
+		if id != itself {
+			n += size(mb.ClientID, mb.protocols)
+		}
+	}
+	return n <= maxGroupBytes
+}
+
+func size(clientID string, ps []kmsg.JoinGroupRequestProtocol) int {
+	n := len(clientID)
+	for _, p := range ps {
+		n += 64 + len(p.Name) + len(p.Metadata) // and what an element takes
+	}
+	return n
 }
 
 // common returns the protocols that all members know, but for one member that
@@ -165,23 +195,56 @@ func (g *group) replace(mb *member, j joinCall, id string) {
 		g.leader = id
 	}
 	mb.update(j)
-	if g.state != stable || !slices.Equal(had, mb.metadata(g.protocol)) {
+	if g.state != stable || !g.sameWish(had, mb.metadata(g.protocol)) {
 		g.rejoin(mb, j)
 		return
 	}
 	g.alive(mb)
-	r := g.joined(j, mb)
-	if leads && j.Version < 9 {
-		// It must not believe that it has to assign: another leads its list.
-		r.LeaderID, r.Members = old, nil
+	mb.waits = func(errorCode int16) {
+		if errorCode != code.None {
+			j.answer <- j.response(id, errorCode)
+			return
+		}
+		r := g.joined(j, mb)
+		if leads && j.Version < 9 {
+			// It must not believe that it has to assign: another leads its list.
+			r.LeaderID, r.Members = old, nil
+		}
+		r.SkipAssignment = leads
+		j.answer <- r
 	}
-	r.SkipAssignment = leads
-	j.answer <- r
-	g.persistLater()
+	generation := g.generation
+	g.persist(func(err error) {
+		switch {
+		case g.state != stable || g.generation != generation || mb.MemberID != id:
+			// It has been told to come again, or another has taken its place.
+		case err != nil:
+			g.answer(mb, code.CoordinatorNotAvailable)
+		default:
+			g.answer(mb, code.None)
+		}
+	})
+}
+
+// sameWish says whether two subscriptions of consumers are to the same topics:
+// what a member owned, it owns no more when it comes back. Those of others are
+// the same to the byte.
+func (g *group) sameWish(a, b []byte) bool {
+	x, known := g.topics(a)
+	y, alsoKnown := g.topics(b)
+	if known && alsoKnown {
+		slices.Sort(x)
+		slices.Sort(y)
+		return slices.Equal(x, y)
+	}
+	return bytes.Equal(a, b)
 }
 
 func (mb *member) update(j joinCall) {
-	mb.ClientID, mb.ClientHost, mb.protocols = j.client.ID, j.client.Host, j.Protocols
+	mb.ClientID, mb.ClientHost, mb.protocols = j.client.ID, j.client.Host, slices.Clone(j.Protocols)
+	for i := range mb.protocols { // for as long as it is a member, without the frame it came in
+		mb.protocols[i].Metadata = bytes.Clone(mb.protocols[i].Metadata)
+	}
 	mb.SessionTimeoutMillis, mb.RebalanceTimeoutMillis = j.SessionTimeoutMillis, j.SessionTimeoutMillis
 	if j.RebalanceTimeoutMillis > 0 {
 		mb.RebalanceTimeoutMillis = min(j.RebalanceTimeoutMillis, maxRebalanceMillis)
@@ -282,7 +345,7 @@ func (g *group) complete() {
 	if len(joined) == 0 {
 		g.protocol, g.leader = "", ""
 		g.setState(empty)
-		g.persistLater()
+		g.persist(func(error) {}) // nobody waits for it
 		return
 	}
 	g.protocol = g.vote()

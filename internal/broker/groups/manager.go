@@ -38,8 +38,9 @@ type Config struct {
 	// what lies before them is not counted as unread ([Manager.Readings]). nil:
 	// everything counts.
 	Ends func(group string) map[string]map[int32]int64
-	// Exists says whether a partition can be committed to.
-	Exists func(topic string, partition int32) bool
+	// Topic returns a topic's id, if it has the partition: what is committed
+	// counts for the topic of that id. nil: every one has, and the id 0.
+	Topic func(topic string, partition int32) (id [16]byte, ok bool)
 }
 
 // What a member may ask for.
@@ -47,6 +48,12 @@ const (
 	minSessionTimeout  = time.Second
 	maxSessionTimeout  = 30 * time.Minute
 	maxRebalanceMillis = 60 * 60 * 1000
+	// maxName is how long the name of a group or an instance may be: it is in
+	// every record of it.
+	maxName = 1024
+	// maxGroupBytes is what the members of a group may say of themselves, all
+	// together: it is one record, and one answer to the leader.
+	maxGroupBytes = 4 << 20
 )
 
 // Client is who asks.
@@ -68,6 +75,9 @@ func New(cfg Config, log Log) *Manager {
 	cfg.InitialDelay = cmp.Or(cfg.InitialDelay, 200*time.Millisecond)
 	cfg.MaxMembers = cmp.Or(cfg.MaxMembers, 1000)
 	cfg.MaxGroups = cmp.Or(cfg.MaxGroups, 10_000)
+	if cfg.Topic == nil {
+		cfg.Topic = func(string, int32) (id [16]byte, ok bool) { return id, true }
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -84,7 +94,7 @@ func (m *Manager) Run(ctx context.Context) error {
 			m.close()
 			return nil
 		case <-t.C:
-			m.expire(ctx)
+			m.expire()
 		}
 	}
 }
@@ -119,7 +129,7 @@ func (m *Manager) all() iter.Seq[*group] {
 // lock returns the group of the name, locked; nil when there is none. With
 // create it is made.
 func (m *Manager) lock(id string, create bool) (*group, int16) {
-	if id == "" {
+	if id == "" || len(id) > maxName {
 		return nil, code.InvalidGroupID
 	}
 	m.mu.Lock()
@@ -143,7 +153,7 @@ func (m *Manager) lock(id string, create bool) (*group, int16) {
 	}
 	// A group's lock is never held while waiting for a disk or m.mu.
 	g.mu.Lock()
-	if g.state == dead { // it is just being deleted
+	if g.deleting || g.state == dead {
 		g.mu.Unlock()
 		return nil, code.CoordinatorNotAvailable
 	}
@@ -201,17 +211,17 @@ func (m *Manager) Describe(req *kmsg.DescribeGroupsRequest) *kmsg.DescribeGroups
 
 // Delete answers a DeleteGroups request. It returns when the deletions are
 // durable.
-func (m *Manager) Delete(ctx context.Context, req *kmsg.DeleteGroupsRequest) *kmsg.DeleteGroupsResponse {
+func (m *Manager) Delete(req *kmsg.DeleteGroupsRequest) *kmsg.DeleteGroupsResponse {
 	resp := req.ResponseKind().(*kmsg.DeleteGroupsResponse)
 	for _, id := range req.Groups {
 		r := kmsg.NewDeleteGroupsResponseGroup()
-		r.Group, r.ErrorCode = id, m.delete(ctx, id)
+		r.Group, r.ErrorCode = id, m.delete(id)
 		resp.Groups = append(resp.Groups, r)
 	}
 	return resp
 }
 
-func (m *Manager) delete(ctx context.Context, id string) int16 {
+func (m *Manager) delete(id string) int16 {
 	g, c := m.lock(id, false)
 	if c != code.None {
 		return c
@@ -220,20 +230,26 @@ func (m *Manager) delete(ctx context.Context, id string) int16 {
 		g.mu.Unlock()
 		return code.NonEmptyGroup
 	}
-	done, err := g.tombstones(slices.Collect(maps.Keys(g.offsets)), Record{Key: metadataKey(id)})
-	if err == nil {
-		g.state = dead // joins and commits from now on begin a new group
+	for pending, t := range g.pending {
+		t.Stop()
+		delete(g.pending, pending)
 	}
+	g.deleting = true // joins and commits are to come again when it is known
+	gone := values{}
+	for tp := range g.offsets {
+		gone[tp] = nil
+	}
+	ended := g.put(gone, Record{Key: metadataKey(id)})
 	g.mu.Unlock()
-	if err == nil {
-		m.mu.Lock()
-		delete(m.groups, id)
-		m.mu.Unlock()
-		err = done(ctx)
-	}
-	if err != nil {
+	if err := <-ended; err != nil {
 		m.cfg.Log.Warn("deleting group", "group", id, "error", err)
+		g.mu.Lock()
+		g.deleting = false
+		g.mu.Unlock()
 		return code.CoordinatorNotAvailable
 	}
+	m.mu.Lock()
+	delete(m.groups, id)
+	m.mu.Unlock()
 	return code.None
 }

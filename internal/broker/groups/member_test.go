@@ -2,6 +2,7 @@ package groups
 
 import (
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +20,8 @@ func TestJoinIsRefused(t *testing.T) {
 		want   int16
 	}{
 		{"no group", "", func(r *kmsg.JoinGroupRequest) { r.Group = "" }, code.InvalidGroupID},
+		{"a long group", "", func(r *kmsg.JoinGroupRequest) { r.Group = strings.Repeat("g", maxName+1) }, code.InvalidGroupID},
+		{"a long instance", "", static(strings.Repeat("i", maxName+1)), code.InvalidRequest},
 		{"short session", "", func(r *kmsg.JoinGroupRequest) { r.SessionTimeoutMillis = 10 }, code.InvalidSessionTimeout},
 		{"long session", "", func(r *kmsg.JoinGroupRequest) { r.SessionTimeoutMillis = 1 << 30 }, code.InvalidSessionTimeout},
 		{"no protocol type", "", func(r *kmsg.JoinGroupRequest) { r.ProtocolType = "" }, code.InconsistentProtocol},
@@ -50,6 +53,34 @@ func TestJoinIsRefused(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestWhatMembersSayIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := begin(t)
+		large := func(r *kmsg.JoinGroupRequest) { r.Protocols[0].Metadata = make([]byte, maxGroupBytes*2/3) }
+		f.settled(1, static("a"), large)
+		wantCode(t, "another", (<-f.join(joining("", large))).ErrorCode, code.GroupMaxSizeReached)
+		f.wantState("Stable 1")
+		r := <-f.join(joining("", static("a"), large))
+		wantCode(t, "itself, come back", r.ErrorCode, code.None)
+		f.assign(f.join(joining(r.MemberID, static("a"), large)))
+		f.wantState("Stable 1")
+	})
+}
+
+// The frame a request came in is used again.
+func TestMemberKeepsNothingOfItsRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := begin(t)
+		r := joining("")
+		answer := f.join(r)
+		clear(r.Protocols[0].Metadata)
+		joined := <-answer
+		if got := string(joined.Members[0].ProtocolMetadata); got != "wants range" {
+			t.Errorf("it wants %q", got)
+		}
+	})
 }
 
 func TestMemberIsToldItsIDBeforeItCounts(t *testing.T) {

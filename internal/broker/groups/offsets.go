@@ -20,17 +20,17 @@ type topicPartition struct {
 
 // offset is how far a group has read a partition, as the log has it.
 type offset struct {
-	kmsg.OffsetCommitValue
-	log int64 // where the log has it: of two commits the later counts
+	value   *kmsg.OffsetCommitValue // nil: there is none yet, or it is forgotten
+	log     int64                   // where the log says so: of two records the later counts
+	writing int                     // records of it that are not yet durable
 }
+
+// values are what is committed; nil ones are forgotten.
+type values map[topicPartition]*kmsg.OffsetCommitValue
 
 // Commit takes in an OffsetCommit request; wait returns the answer when it is
 // durable.
 func (m *Manager) Commit(req *kmsg.OffsetCommitRequest) (wait func(context.Context) *kmsg.OffsetCommitResponse) {
-	unavailable := func(context.Context) *kmsg.OffsetCommitResponse {
-		resp, _, _ := m.check(req, code.CoordinatorNotAvailable)
-		return resp
-	}
 	g, c := m.lock(req.Group, req.Generation < 0)
 	switch c {
 	case code.None:
@@ -39,31 +39,24 @@ func (m *Manager) Commit(req *kmsg.OffsetCommitRequest) (wait func(context.Conte
 	case code.GroupIDNotFound:
 		c = code.IllegalGeneration
 	}
-	resp, taken, records := m.check(req, c)
-	if len(records) == 0 {
+	resp, taken := m.check(req, c)
+	if len(taken) == 0 {
 		return func(context.Context) *kmsg.OffsetCommitResponse { return resp }
 	}
-	at, done, err := m.log.Append(records)
-	if err != nil {
-		m.cfg.Log.Warn("committing offsets", "group", g.id, "error", err)
-		return unavailable
-	}
+	ended := orEnd(g.put(taken), context.Canceled)
 	return func(ctx context.Context) *kmsg.OffsetCommitResponse {
-		if err := done(ctx); err != nil {
-			return unavailable(ctx)
+		if err := ended(ctx); err != nil {
+			m.cfg.Log.Warn("committing offsets", "group", req.Group, "error", err)
+			resp, _ = m.check(req, code.CoordinatorNotAvailable)
 		}
-		g.apply(taken, at)
 		return resp
 	}
 }
 
 // mayCommit says whether the request speaks for the group as it is.
 func (g *group) mayCommit(req *kmsg.OffsetCommitRequest) int16 {
-	if req.Generation < 0 && req.MemberID == "" && req.InstanceID == nil {
-		if g.state == empty {
-			return code.None // a consumer that assigns itself
-		}
-		return code.UnknownMemberID
+	if req.Generation < 0 && g.state == empty {
+		return code.None // a consumer that assigns itself
 	}
 	_, c := g.heard(req.MemberID, req.InstanceID, req.Generation)
 	if c == code.None && g.state == completing {
@@ -73,10 +66,10 @@ func (g *group) mayCommit(req *kmsg.OffsetCommitRequest) int16 {
 }
 
 // check sorts the request's offsets into refused ones, all of them if there is
-// a code to refuse them with, and records; the answer is for when those are
-// durable.
-func (m *Manager) check(req *kmsg.OffsetCommitRequest, refuse int16) (resp *kmsg.OffsetCommitResponse, taken map[topicPartition]offset, records []Record) {
-	resp, taken = req.ResponseKind().(*kmsg.OffsetCommitResponse), map[topicPartition]offset{}
+// a code to refuse them with, and those to be taken; the answer is for when
+// they are durable.
+func (m *Manager) check(req *kmsg.OffsetCommitRequest, refuse int16) (resp *kmsg.OffsetCommitResponse, taken values) {
+	resp, taken = req.ResponseKind().(*kmsg.OffsetCommitResponse), values{}
 	now := time.Now().UnixMilli()
 	for _, t := range req.Topics {
 		rt := kmsg.NewOffsetCommitResponseTopic()
@@ -84,43 +77,68 @@ func (m *Manager) check(req *kmsg.OffsetCommitRequest, refuse int16) (resp *kmsg
 		for _, p := range t.Partitions {
 			rp := kmsg.NewOffsetCommitResponseTopicPartition()
 			rp.Partition = p.Partition
+			id, ok := m.cfg.Topic(t.Topic, p.Partition)
 			switch {
 			case refuse != code.None:
 				rp.ErrorCode = refuse
 			case p.Metadata != nil && len(*p.Metadata) > maxOffsetMetadata:
 				rp.ErrorCode = code.OffsetMetadataTooLarge
-			case m.cfg.Exists != nil && !m.cfg.Exists(t.Topic, p.Partition):
+			case !ok:
 				rp.ErrorCode = code.UnknownTopicOrPartition
 			default:
-				tp, o := topicPartition{t.Topic, p.Partition}, newOffset(p, now)
-				taken[tp] = o
-				records = append(records, Record{Key: offsetKey(req.Group, tp), Value: o.AppendTo(nil)})
+				taken[topicPartition{t.Topic, p.Partition}] = newValue(p, id, now)
 			}
 			rt.Partitions = append(rt.Partitions, rp)
 		}
 		resp.Topics = append(resp.Topics, rt)
 	}
-	return resp, taken, records
+	return resp, taken
 }
 
-func newOffset(p kmsg.OffsetCommitRequestTopicPartition, now int64) offset {
-	var o offset
-	o.Version, o.Offset, o.LeaderEpoch, o.CommitTimestamp = offsetValueVersion, p.Offset, p.LeaderEpoch, now
-	if p.Metadata != nil {
-		o.Metadata = *p.Metadata
+func newValue(p kmsg.OffsetCommitRequestTopicPartition, topic [16]byte, now int64) *kmsg.OffsetCommitValue {
+	v := &kmsg.OffsetCommitValue{
+		Version: offsetValueVersion, Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, CommitTimestamp: now, TopicID: topic,
 	}
-	return o
+	if p.Metadata != nil {
+		v.Metadata = *p.Metadata
+	}
+	return v
 }
 
-func (g *group) apply(taken map[topicPartition]offset, at int64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for tp, o := range taken {
-		o.log = at
-		if old, ok := g.offsets[tp]; !ok || old.log <= at {
+// put writes down what is committed or forgotten, and behind it what comes
+// with it. It counts when it is durable, whether or not anybody waits for that;
+// until then what was before does.
+func (g *group) put(vs values, with ...Record) (ended <-chan error) {
+	end := make(chan error, 1)
+	var records []Record
+	offsets := map[topicPartition]*offset{}
+	for tp, v := range vs {
+		o := g.offsets[tp]
+		if o == nil {
+			o = &offset{}
 			g.offsets[tp] = o
 		}
+		o.writing++
+		offsets[tp] = o
+		r := Record{Key: offsetKey(g.id, tp)}
+		if v != nil {
+			r.Value = v.AppendTo(nil)
+		}
+		records = append(records, r)
 	}
+	g.write(append(records, with...), func(at int64, err error) {
+		for tp, o := range offsets {
+			o.writing--
+			if err == nil && at >= o.log {
+				o.value, o.log = vs[tp], at
+			}
+			if o.writing == 0 && o.value == nil && g.offsets[tp] == o {
+				delete(g.offsets, tp)
+			}
+		}
+		end <- err
+	})
+	return end
 }
 
 // Fetch answers an OffsetFetch request of any version.
@@ -156,15 +174,11 @@ func (m *Manager) Fetch(req *kmsg.OffsetFetchRequest) *kmsg.OffsetFetchResponse 
 func (m *Manager) fetch(req kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
 	resp := kmsg.NewOffsetFetchResponseGroup()
 	resp.Group = req.Group
-	var offsets map[topicPartition]offset
+	var offsets map[topicPartition]*offset
 	g, c := m.lock(req.Group, false)
 	switch c {
 	case code.None:
 		defer g.mu.Unlock()
-		if req.MemberID != nil && *req.MemberID != "" && g.members[*req.MemberID] == nil {
-			resp.ErrorCode = code.UnknownMemberID
-			return resp
-		}
 		offsets = g.offsets
 	case code.GroupIDNotFound: // nothing was committed
 	default:
@@ -180,8 +194,8 @@ func (m *Manager) fetch(req kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchRespon
 		for _, p := range t.Partitions {
 			rp := kmsg.NewOffsetFetchResponseGroupTopicPartition()
 			rp.Partition, rp.Offset, rp.Metadata = p, -1, new("")
-			if o, ok := offsets[topicPartition{t.Topic, p}]; ok {
-				rp.Offset, rp.LeaderEpoch, rp.Metadata = o.Offset, o.LeaderEpoch, &o.Metadata
+			if o := offsets[topicPartition{t.Topic, p}]; o != nil && o.value != nil {
+				rp.Offset, rp.LeaderEpoch, rp.Metadata = o.value.Offset, o.value.LeaderEpoch, &o.value.Metadata
 			}
 			rt.Partitions = append(rt.Partitions, rp)
 		}
@@ -191,10 +205,12 @@ func (m *Manager) fetch(req kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchRespon
 }
 
 // topicsOf is a request for all there is.
-func topicsOf(offsets map[topicPartition]offset) (all []kmsg.OffsetFetchRequestGroupTopic) {
+func topicsOf(offsets map[topicPartition]*offset) (all []kmsg.OffsetFetchRequestGroupTopic) {
 	partitions := map[string][]int32{}
-	for tp := range offsets {
-		partitions[tp.topic] = append(partitions[tp.topic], tp.partition)
+	for tp, o := range offsets {
+		if o.value != nil {
+			partitions[tp.topic] = append(partitions[tp.topic], tp.partition)
+		}
 	}
 	for _, topic := range slices.Sorted(maps.Keys(partitions)) {
 		t := kmsg.NewOffsetFetchRequestGroupTopic()

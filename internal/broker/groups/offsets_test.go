@@ -17,7 +17,9 @@ import (
 
 func TestOnlyWhoSpeaksForTheGroupCommits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := begin(t, func(c *Config) { c.Exists = func(topic string, _ int32) bool { return topic == "t" } })
+		f := begin(t, func(c *Config) {
+			c.Topic = func(topic string, _ int32) (id [16]byte, ok bool) { return id, topic == "t" }
+		})
 		wantCode(t, "a consumer that assigns itself", f.commit(committing("", -1, 1)), code.None)
 		wantCode(t, "a member of no group", (<-f.sync(syncing("x", 1, nil))).ErrorCode, code.UnknownMemberID)
 		ids, generation := f.settled(1)
@@ -35,6 +37,7 @@ func TestOnlyWhoSpeaksForTheGroupCommits(t *testing.T) {
 		} {
 			wantCode(t, c.name, f.commit(committing(c.id, c.generation, 2)), c.want)
 		}
+		wantCode(t, "nobody's generation", f.commit(committing(ids[0], -1, 2)), code.IllegalGeneration)
 		unknown := committing(ids[0], generation, 1)
 		unknown.Topics[0].Topic = "other"
 		wantCode(t, "an unknown topic", f.commit(unknown), code.UnknownTopicOrPartition)
@@ -50,6 +53,42 @@ func TestOnlyWhoSpeaksForTheGroupCommits(t *testing.T) {
 		wantCode(t, "before it is assigned", f.commit(committing(ids[0], again.Generation, 4)), code.RebalanceInProgress)
 		if at := f.committed(); at != 3 {
 			t.Errorf("committed %d", at)
+		}
+		f.close()
+		f = begin(t) // as Kafka does
+		wantCode(t, "who was a member, when nobody is", f.commit(committing("x", -1, 5)), code.None)
+	})
+}
+
+// A commit counts when it has come, even if its sender does not wait.
+func TestCommitCountsThoughItsSenderIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := begin(t)
+		letGo, _ := f.log.held()
+		f.Commit(committing("", -1, 5)) // its connection ends
+		letGo()
+		synctest.Wait()
+		for _, m := range []*fixture{f, reopen(t, f.log)} {
+			if at := m.committed(); at != 5 {
+				t.Errorf("committed %d", at)
+			}
+		}
+	})
+}
+
+func TestCommitIsOneRecordAPartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := begin(t)
+		r := committing("", -1, 5)
+		for range 9 {
+			r.Topics[0].Partitions = append(r.Topics[0].Partitions, r.Topics[0].Partitions[0])
+		}
+		r.Topics[0].Partitions[9].Offset = 6
+		if resp := f.Commit(r)(t.Context()); len(resp.Topics[0].Partitions) != 10 {
+			t.Errorf("%d answers", len(resp.Topics[0].Partitions))
+		}
+		if n := len(f.log.records); n != 1 || f.committed() != 6 {
+			t.Errorf("%d records, committed %d", n, f.committed())
 		}
 	})
 }
@@ -92,7 +131,7 @@ func TestDiskThatFailsIsToldAndNothingChanges(t *testing.T) {
 		wantCode(t, "a commit", f.commit(committing("", -1, 5)), code.None)
 		f.log.set(func(l *memoryLog) { l.broken = true })
 		wantCode(t, "a commit", f.commit(committing("", -1, 6)), code.CoordinatorNotAvailable)
-		wantCode(t, "a deletion", f.delete(context.Background(), "g"), code.CoordinatorNotAvailable)
+		wantCode(t, "a deletion", f.delete("g"), code.CoordinatorNotAvailable)
 		if at := f.committed(); at != 5 {
 			t.Errorf("committed %d", at)
 		}
@@ -169,10 +208,10 @@ func TestDeletedGroupIsGoneForGood(t *testing.T) {
 		f := begin(t)
 		ids, generation := f.settled(1)
 		wantCode(t, "a commit", f.commit(committing(ids[0], generation, 5)), code.None)
-		wantCode(t, "with a member", f.delete(t.Context(), "g"), code.NonEmptyGroup)
+		wantCode(t, "with a member", f.delete("g"), code.NonEmptyGroup)
 		f.leave(ids[0], "")
-		wantCode(t, "without", f.delete(t.Context(), "g"), code.None)
-		wantCode(t, "again", f.delete(t.Context(), "g"), code.GroupIDNotFound)
+		wantCode(t, "without", f.delete("g"), code.None)
+		wantCode(t, "again", f.delete("g"), code.GroupIDNotFound)
 		for _, m := range []*fixture{f, reopen(t, f.log)} {
 			m.wantState("Dead 0")
 			if at := m.committed(); at != -1 {

@@ -8,12 +8,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Versions of keys and values: those Kafka 3 writes, which need no tagged
-// fields.
+// Versions of keys and values: those Kafka 4.1 writes.
 const (
 	offsetKeyVersion     = 1
 	metadataKeyVersion   = 2
-	offsetValueVersion   = 3
+	offsetValueVersion   = 4 // has the topic's id
 	metadataValueVersion = 3
 )
 
@@ -45,22 +44,30 @@ func (g *group) metadataValue() []byte {
 // persist writes the group down and calls then, with the group locked, when
 // that is durable or has failed.
 func (g *group) persist(then func(error)) {
-	_, done, err := g.m.log.Append([]Record{{Key: metadataKey(g.id), Value: g.metadataValue()}})
+	g.write([]Record{{Key: metadataKey(g.id), Value: g.metadataValue()}}, func(_ int64, err error) {
+		if err != nil {
+			g.m.cfg.Log.Warn("keeping a group's state", "group", g.id, "error", err)
+		}
+		then(err)
+	})
+}
+
+// write appends records and calls then, with the group locked, when they are
+// durable or have failed.
+func (g *group) write(records []Record, then func(at int64, err error)) {
+	if len(records) == 0 {
+		then(0, nil)
+		return
+	}
+	at, done, err := g.m.log.Append(records)
 	go func() {
 		if err == nil {
 			err = done(context.Background()) // ends when the log does
 		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		then(err)
+		then(at, err)
 	}()
-}
-
-// persistLater writes the group down without anybody waiting for it.
-func (g *group) persistLater() {
-	if _, _, err := g.m.log.Append([]Record{{Key: metadataKey(g.id), Value: g.metadataValue()}}); err != nil {
-		g.m.cfg.Log.Warn("keeping a group's state", "group", g.id, "error", err)
-	}
 }
 
 // Load reads all groups back. Members of a stable group are members still;
@@ -80,8 +87,9 @@ func (m *Manager) Load() error {
 	}
 	for _, g := range m.groups {
 		g.mu.Lock()
-		for tp := range g.offsets {
-			if m.cfg.Exists != nil && !m.cfg.Exists(tp.topic, tp.partition) {
+		for tp, o := range g.offsets {
+			id, ok := m.cfg.Topic(tp.topic, tp.partition)
+			if !ok || o.value.TopicID != id && o.value.TopicID != [16]byte{} {
 				delete(g.offsets, tp) // its topic was deleted
 			}
 		}
@@ -133,19 +141,17 @@ func (m *Manager) loadOffset(k kmsg.OffsetCommitKey, value []byte) error {
 		}
 		return nil
 	}
-	o := offset{log: -1}
-	if err := o.ReadFrom(value); err != nil {
+	v := &kmsg.OffsetCommitValue{}
+	if err := v.ReadFrom(value); err != nil {
 		return err
 	}
-	m.loadedGroup(k.Group).offsets[tp] = o
+	m.loadedGroup(k.Group).offsets[tp] = &offset{value: v}
 	return nil
 }
 
 func (m *Manager) loadMetadata(k kmsg.GroupMetadataKey, value []byte) error {
 	if value == nil {
-		if g := m.groups[k.Group]; g != nil && len(g.offsets) == 0 {
-			delete(m.groups, k.Group)
-		}
+		delete(m.groups, k.Group)
 		return nil
 	}
 	var v kmsg.GroupMetadataValue

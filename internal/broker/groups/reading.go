@@ -53,11 +53,11 @@ func (g *group) reading(now time.Time) map[string]map[int32]int64 {
 		add(t)
 	}
 	for tp, o := range g.offsets {
-		if len(subscribed) > 0 && !subscribed[tp.topic] {
+		if o.value == nil || len(subscribed) > 0 && !subscribed[tp.topic] {
 			continue // it read that once
 		}
 		add(tp.topic)
-		topics[tp.topic][tp.partition] = max(o.Offset, topics[tp.topic][tp.partition])
+		topics[tp.topic][tp.partition] = max(o.value.Offset, topics[tp.topic][tp.partition])
 	}
 	return topics
 }

@@ -53,7 +53,7 @@ func TestAGroupReadsOnFromItsOffsetsButNotWhatWasThereBeforeIt(t *testing.T) {
 
 		after := reopen(t, f.log)
 		wantReads(t, "after a restart", after.reads(), offsets{"t": {0: 9}})
-		f.TopicDeleted(t.Context(), "t")
+		f.TopicDeleted("t")
 		wantReads(t, "the topic was deleted", f.reads(), offsets{"t": {}})
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/decodersring/decoder/internal/broker/code"
 )
 
@@ -83,6 +85,110 @@ func TestStaticMemberIsTakenOverWhileItWaits(t *testing.T) {
 		f.assign(second)
 		f.wantState("Stable 1")
 	})
+}
+
+// What a member owned says nothing of what it wants: it comes back without.
+func TestCooperativeStaticMemberComesBackWithoutARound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := begin(t)
+		wants := func(topics ...string) func(*kmsg.JoinGroupRequest) {
+			return func(r *kmsg.JoinGroupRequest) {
+				meta := kmsg.ConsumerMemberMetadata{Version: 1, Topics: topics}
+				if r.MemberID != "" { // not its first
+					meta.OwnedPartitions = []kmsg.ConsumerMemberMetadataOwnedPartition{{Topic: "t", Partitions: []int32{1}}}
+				}
+				r.Protocols[0].Metadata = meta.AppendTo(nil)
+			}
+		}
+		ids, _ := f.assign(f.join(joining("", static("a"), wants("t", "u"))))
+		_, generation := f.assign(f.join(joining(ids[0], static("a"), wants("t", "u"))))
+		r := <-f.join(joining("", static("a"), wants("u", "t")))
+		if r.ErrorCode != code.None || r.Generation != generation || !r.SkipAssignment {
+			t.Errorf("error code %d, generation %d of %d, skips %t", r.ErrorCode, r.Generation, generation, r.SkipAssignment)
+		}
+		if r = <-f.join(joining("", static("a"), wants("t"))); r.Generation != generation+1 {
+			t.Errorf("with another wish: generation %d of %d", r.Generation, generation)
+		}
+	})
+}
+
+// After a crash the log has the id that the member was told, or it was told
+// none: it would be fenced by its former self.
+func TestStaticMemberIsToldItsNewIDWhenThatIsDurable(t *testing.T) {
+	for name, fails := range map[string]bool{"written": false, "lost": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := begin(t)
+				_, _, generation := f.staticPair()
+				letGo, lose := f.log.held()
+				answer := f.join(joining("", static("a")))
+				synctest.Wait()
+				select {
+				case r := <-answer:
+					t.Fatalf("it was told %s", r.MemberID)
+				default:
+				}
+				if fails {
+					lose()
+					wantCode(t, "coming back", (<-answer).ErrorCode, code.CoordinatorNotAvailable)
+					answer = f.join(joining("", static("a")))
+				} else {
+					letGo()
+				}
+				r := <-answer
+				wantCode(t, "coming back", r.ErrorCode, code.None)
+				for _, m := range []*fixture{f, reopen(t, f.log)} {
+					wantCode(t, "a heartbeat", m.beat(r.MemberID, generation, "a"), code.None)
+				}
+			})
+		})
+	}
+}
+
+func TestStaticMemberThatComesTwiceIsToldTheIDThatIsDurable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := begin(t)
+		f.staticPair()
+		letFirstGo, _ := f.log.held()
+		first := f.join(joining("", static("a")))
+		synctest.Wait()
+		letSecondGo, _ := f.log.held()
+		second := f.join(joining("", static("a")))
+		wantCode(t, "the first", (<-first).ErrorCode, code.FencedInstanceID)
+		letFirstGo()
+		synctest.Wait()
+		if len(second) != 0 {
+			t.Errorf("the second was told %s", (<-second).MemberID)
+		}
+		letSecondGo()
+		wantCode(t, "the second", (<-second).ErrorCode, code.None)
+	})
+}
+
+func TestStaticMemberIsAnsweredWhateverHappensWhileItIsWritten(t *testing.T) {
+	for name, c := range map[string]struct {
+		happens func(*fixture)
+		want    int16
+	}{
+		"it comes again":  {func(f *fixture) { f.join(joining("", static("a"))) }, code.FencedInstanceID},
+		"another joins":   {func(f *fixture) { f.join(joining("")) }, code.RebalanceInProgress},
+		"it is put out":   {func(f *fixture) { f.leave("", "a") }, code.UnknownMemberID},
+		"the broker ends": {func(f *fixture) { f.close() }, code.CoordinatorNotAvailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := begin(t)
+				f.staticPair()
+				letGo, _ := f.log.held()
+				answer := f.join(joining("", static("a")))
+				synctest.Wait()
+				c.happens(f)
+				wantCode(t, "coming back", (<-answer).ErrorCode, c.want)
+				letGo()
+				time.Sleep(3 * rebalance) // nobody is answered twice
+			})
+		})
+	}
 }
 
 func TestStaticMemberIsMissedWhenItsSessionEnds(t *testing.T) {

@@ -82,7 +82,6 @@ func (g *group) assign(req *kmsg.SyncGroupRequest) {
 			return // another round has begun
 		}
 		if err != nil {
-			g.m.cfg.Log.Warn("keeping a group's assignment", "group", g.id, "error", err)
 			for _, mb := range g.members {
 				g.answer(mb, code.CoordinatorNotAvailable)
 			}

@@ -68,16 +68,16 @@ func apis() map[int16]api {
 		int16(kmsg.DescribeLogDirs):         on(0, 4, describeLogDirs).reusing(),
 
 		int16(kmsg.FindCoordinator): on(0, 4, findCoordinator).reusing(),
-		int16(kmsg.JoinGroup):       on(0, 9, joinGroup),
-		int16(kmsg.SyncGroup):       on(0, 5, later((*groups.Manager).Sync)),
-		int16(kmsg.Heartbeat):       on(0, 4, atOnce((*groups.Manager).Heartbeat)),
-		int16(kmsg.LeaveGroup):      on(0, 5, atOnce((*groups.Manager).Leave)),
-		int16(kmsg.OffsetCommit):    on(0, 9, later((*groups.Manager).Commit)),
-		int16(kmsg.OffsetFetch):     on(0, 9, offsetFetch),
-		int16(kmsg.OffsetDelete):    on(0, 0, offsetDelete),
-		int16(kmsg.DescribeGroups):  on(0, 6, describeGroups),
-		int16(kmsg.ListGroups):      on(0, 5, atOnce((*groups.Manager).List)),
-		int16(kmsg.DeleteGroups):    on(0, 2, deleteGroups),
+		int16(kmsg.JoinGroup):       on(0, 9, joinGroup).reusing(),
+		int16(kmsg.SyncGroup):       on(0, 5, later((*groups.Manager).Sync)).reusing(),
+		int16(kmsg.Heartbeat):       on(0, 4, atOnce((*groups.Manager).Heartbeat)).reusing(),
+		int16(kmsg.LeaveGroup):      on(0, 5, atOnce((*groups.Manager).Leave)).reusing(),
+		int16(kmsg.OffsetCommit):    on(0, 9, later((*groups.Manager).Commit)).reusing(),
+		int16(kmsg.OffsetFetch):     on(0, 9, offsetFetch).reusing(),
+		int16(kmsg.OffsetDelete):    on(0, 0, offsetDelete).reusing(),
+		int16(kmsg.DescribeGroups):  on(0, 6, describeGroups).reusing(),
+		int16(kmsg.ListGroups):      on(0, 5, atOnce((*groups.Manager).List)).reusing(),
+		int16(kmsg.DeleteGroups):    on(0, 2, deleteGroups).reusing(),
 	})
 }
 

@@ -38,11 +38,11 @@ func joinGroup(r request, req *kmsg.JoinGroupRequest) reply {
 }
 
 func offsetDelete(r request, req *kmsg.OffsetDeleteRequest) reply {
-	return func(ctx context.Context) kmsg.Response { return r.server.groups.DeleteOffsets(ctx, req) }
+	return func(context.Context) kmsg.Response { return r.server.groups.DeleteOffsets(req) }
 }
 
 func deleteGroups(r request, req *kmsg.DeleteGroupsRequest) reply {
-	return func(ctx context.Context) kmsg.Response { return r.server.groups.Delete(ctx, req) }
+	return func(context.Context) kmsg.Response { return r.server.groups.Delete(req) }
 }
 
 // groupCoordinator is the kind of coordinator that is served.

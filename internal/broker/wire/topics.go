@@ -117,7 +117,7 @@ func deleteTopics(r request, req *kmsg.DeleteTopicsRequest) reply {
 		default:
 			rt.Topic, rt.TopicID = new(found.Name), found.ID
 			if rt.ErrorCode, rt.ErrorMessage = failure(r.server.store.Delete(found.Name)); rt.ErrorCode == code.None {
-				r.server.groups.TopicDeleted(r.ctx, found.Name)
+				r.server.groups.TopicDeleted(found.Name)
 			}
 		}
 		resp.Topics = append(resp.Topics, rt)
