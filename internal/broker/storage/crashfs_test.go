@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -87,6 +88,17 @@ func (c *crashFS) crash() *crashFS {
 		n.now[name] = &inode{dir: i.dir, data: data, durable: slices.Clone(data)}
 		n.durable[name] = n.now[name]
 	}
+	return n
+}
+
+// kill returns the file system as a killed process leaves it: nothing is lost
+// yet, and what was not synced is still to be.
+func (c *crashFS) kill() *crashFS {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dead = true
+	n := newCrashFS(c.rnd.Uint64())
+	n.now, n.durable, n.pending = maps.Clone(c.now), maps.Clone(c.durable), c.pending
 	return n
 }
 

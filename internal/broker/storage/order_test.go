@@ -438,3 +438,62 @@ func TestDeletedRecordsAreNotAnsweredBeforeTheyAreDurable(t *testing.T) {
 		t.Fatalf("deleted before %d, the log begins at %d", low, start)
 	}
 }
+
+// After a failed sync the next one succeeds, also that of the next start, while
+// pages that can be read are not on the disk.
+func TestFailedSyncIsRememberedOverARestart(t *testing.T) {
+	for seed := range uint64(20) {
+		for _, killed := range []bool{false, true} {
+			fsys := newCrashFS(seed)
+			s := open(t, fsys)
+			p := s.topic("t", 1).Partition(0)
+			release := fsys.hanging(logSuffix)
+			var want []string
+			for i := range 5 {
+				mustAppend(t, p, batch(fmt.Sprint(i), 1, 1500))
+				want = append(want, fmt.Sprint(i, "/0"))
+			}
+			fsys.failing(failOn("sync", logSuffix, syscall.EIO))
+			release()
+			if err := s.checkpoint(); err != nil {
+				t.Fatal(err)
+			}
+			if killed {
+				disk := fsys
+				fsys = disk.kill()
+			}
+			s.abandon()
+			fsys.failing(nil)
+			s = open(t, fsys)
+			s, fsys = s.restarted(fsys)
+			if got := values(t, s.Topic("t").Partition(0)); fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Fatalf("seed %d: got %v", seed, got)
+			}
+			s.stop()
+		}
+	}
+}
+
+// The first batch of a new producer fails, the next has been sent already: the
+// retry of the first is not told to be there.
+func TestRetryBeforeTheFirstThatWasSeenIsNoDuplicate(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys)
+	p := s.topic("t", 1).Partition(0)
+	mustAppend(t, p, batch("other", 1, 10))
+	fsys.failing(failOn("write", logSuffix, syscall.ENOSPC))
+	first := from(batch("a", 1, 10), 7, 0, 0)
+	if _, _, err := p.Append(first); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	fsys.failing(nil)
+	mustAppend(t, p, from(batch("b", 1, 10), 7, 0, 1))
+	for range 2 {
+		if _, _, err := p.Append(first); !errors.Is(err, ErrSequence) {
+			t.Fatalf("the retry: %v", err)
+		}
+		s, fsys = s.restarted(fsys)
+		p = s.Topic("t").Partition(0)
+	}
+	s.stop()
+}

@@ -238,6 +238,9 @@ func (p *Partition) fail(err error) {
 		return
 	}
 	p.offline = err
+	p.point.Suspect = true // for a start that comes before it is back
+	p.store.dirty.Store(true)
+	p.store.askCheckpoint()
 	p.failPending(fmt.Errorf("%w: %w", ErrOffline, err))
 	p.store.tellOffline(p, err)
 }

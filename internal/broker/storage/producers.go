@@ -27,7 +27,8 @@ type producerBatch struct {
 // producer is what a partition remembers of an idempotent producer.
 type producer struct {
 	Epoch   int16           `json:"epoch"`
-	Seen    int64           `json:"seen"` // wall clock, milliseconds
+	First   int32           `json:"first"` // sequence number that was seen first
+	Seen    int64           `json:"seen"`  // wall clock, milliseconds
 	Batches []producerBatch `json:"batches"`
 }
 
@@ -37,7 +38,7 @@ type producers map[int64]*producer
 func (ps producers) clone() producers {
 	c := make(producers, len(ps))
 	for id, p := range ps {
-		c[id] = &producer{Epoch: p.Epoch, Seen: p.Seen, Batches: slices.Clone(p.Batches)}
+		c[id] = &producer{Epoch: p.Epoch, First: p.First, Seen: p.Seen, Batches: slices.Clone(p.Batches)}
 	}
 	return c
 }
@@ -68,7 +69,9 @@ func (ps producers) check(h *header) (dup *producerBatch, err error) {
 	if h.sequence == (last+1)&math.MaxInt32 { // 0 comes after the largest
 		return nil, nil
 	}
-	if before := (last - h.sequence) & math.MaxInt32; before < math.MaxInt32/2 {
+	// What is before the first that was seen, of a new producer that had more
+	// than one under way, is no duplicate: clients take that for success.
+	if before := (last - h.sequence) & math.MaxInt32; before <= (last-p.First)&math.MaxInt32 {
 		return nil, ErrDuplicateSequence
 	}
 	return nil, ErrSequence
@@ -81,7 +84,7 @@ func (ps producers) note(h *header, now time.Time) {
 	}
 	p := ps[h.producerID]
 	if p == nil || p.Epoch != h.epoch {
-		p = &producer{Epoch: h.epoch}
+		p = &producer{Epoch: h.epoch, First: h.sequence}
 		ps[h.producerID] = p
 	}
 	if len(p.Batches) == keptBatches {

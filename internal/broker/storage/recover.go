@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -19,7 +20,7 @@ func (s *Store) recover() error {
 		return err
 	}
 	for _, p := range s.partitions() {
-		if err := p.load(doc.point(p)); err != nil {
+		if err := p.recover(doc.point(p)); err != nil {
 			return fmt.Errorf("recovering %s: %w", p.dir, err)
 		}
 	}
@@ -46,6 +47,16 @@ func (s *Store) recover() error {
 		return err
 	}
 	return s.checkpoint()
+}
+
+func (p *Partition) recover(pt point) error {
+	if pt.Suspect {
+		p.point = pt
+		if err := p.copyBehindPoint(math.MaxInt64); err != nil {
+			return err
+		}
+	}
+	return p.load(pt)
 }
 
 // replay calls fn for what the journals from a generation on hold, in order,

@@ -16,8 +16,11 @@ type point struct {
 	Pos     int64 `json:"pos"`
 	// Incarnation grows each time the partition comes back from offline: what
 	// the journal holds of an earlier one failed, and must not come back.
-	Incarnation uint32    `json:"incarnation,omitempty"`
-	Producers   producers `json:"producers,omitempty"`
+	Incarnation uint32 `json:"incarnation,omitempty"`
+	// Suspect says that a sync has failed: what can be read behind the point
+	// may not be on the disk, whoever syncs it again.
+	Suspect   bool      `json:"suspect,omitempty"`
+	Producers producers `json:"producers,omitempty"`
 }
 
 // requestSync starts syncing the segments, or has the running sync go on for
