@@ -23,12 +23,8 @@ func configSource(e storage.ConfigEntry) kmsg.ConfigSource {
 // be read or changed this way, and says so with an empty list.
 func describeConfigs(r request, req *kmsg.DescribeConfigsRequest) reply {
 	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
-	type resource struct {
-		kind kmsg.ConfigResourceType
-		name string
-	}
-	for _, res := range once(req.Resources, func(res kmsg.DescribeConfigsRequestResource) resource {
-		return resource{res.ResourceType, res.ResourceName}
+	for _, res := range once(req.Resources, func(res kmsg.DescribeConfigsRequestResource) string {
+		return fmt.Sprint(res.ResourceType, res.ResourceName)
 	}) {
 		rr := kmsg.NewDescribeConfigsResponseResource()
 		rr.ResourceType, rr.ResourceName = res.ResourceType, res.ResourceName

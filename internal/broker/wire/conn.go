@@ -32,7 +32,7 @@ type conn struct {
 	host     string
 	signedIn bool
 	user     string
-	sasl     exchange     // between handshake and the end of sign-in
+	sasl     Exchange     // between handshake and the end of sign-in
 	out      []byte       // of whoever answers
 	waiting  atomic.Int32 // requests the writer has to answer
 }

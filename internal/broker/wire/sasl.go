@@ -24,8 +24,6 @@ type Exchange interface {
 	Step(in []byte) (out []byte, user string, done bool, err error)
 }
 
-type exchange = Exchange
-
 var errSignIn = errors.New("sign-in failed")
 
 func saslHandshake(r request, req *kmsg.SASLHandshakeRequest) reply {
