@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -108,6 +109,12 @@ func New(cfg Config, scope obs.Scope) (*Broker, error) {
 	}
 	if cfg.Open && cfg.Listen != "" && !isLoopback(cfg.Listen) {
 		return nil, fmt.Errorf("broker: listening on %s requires a sign-in: only a loopback address may be open", cfg.Listen)
+	}
+	if cfg.Advertise != "" {
+		_, port, err := net.SplitHostPort(cfg.Advertise)
+		if n, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil || n == 0 {
+			return nil, fmt.Errorf("broker: %q cannot be advertised: it is not host:port", cfg.Advertise)
+		}
 	}
 	if cfg.MinFree == 0 {
 		cfg.MinFree = defaultMinFree

@@ -105,7 +105,8 @@ func SetPassword(dataDir, user, password string) error {
 }
 
 // ensureCredentials makes the first user and the file its clients use. The
-// file is written again when the address has changed.
+// file is written again when the address has changed, and otherwise left as it
+// is: it may hold more, such as where a certificate lies.
 func ensureCredentials(cfg Config, addr string) error {
 	path := filepath.Join(cfg.DataDir, clientFile)
 	if cfg.Advertise != "" {
@@ -120,7 +121,7 @@ func ensureCredentials(cfg Config, addr string) error {
 		return fmt.Errorf("reading %s: %w", path, err)
 	}
 	password := propertyOf(old, "sasl.password")
-	if len(doc.Users) > 0 && password == "" {
+	if len(doc.Users) > 0 && (password == "" || propertyOf(old, "sasl.username") != firstUser) {
 		return nil // users of the operator's own
 	}
 	if len(doc.Users) == 0 {
@@ -132,8 +133,10 @@ func ensureCredentials(cfg Config, addr string) error {
 		}
 	}
 	text := clientProperties(addr, cfg.TLS != nil, password)
-	if text == string(old) {
-		return nil
+	for _, name := range []string{"bootstrap.servers", "security.protocol", "sasl.password"} {
+		if propertyOf(old, name) != propertyOf([]byte(text), name) {
+			return atomicfile.WriteDurable(path, []byte(text))
+		}
 	}
-	return atomicfile.WriteDurable(path, []byte(text))
+	return nil
 }

@@ -150,6 +150,41 @@ func TestNobodyCanTellAStrangersSalt(t *testing.T) {
 	}
 }
 
+func TestWhatClientsNeedIsKeptAsItWasEdited(t *testing.T) {
+	for name, edit := range map[string]func(string) string{
+		"more":         func(s string) string { return s + "ssl.ca.location=/etc/ca.pem\n" },
+		"another user": func(s string) string { return strings.ReplaceAll(s, "sasl.username=decoder", "sasl.username=other") },
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "client.properties")
+		start(t, broker.Config{DataDir: dir, Listen: loopback, Advertise: "log.example.org:9092"}).stop()
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		edited := edit(string(b))
+		if err := os.WriteFile(path, []byte(edited), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		start(t, broker.Config{DataDir: dir, Listen: loopback, Advertise: "log.example.org:9092"}).stop()
+		if b, err := os.ReadFile(path); err != nil || string(b) != edited {
+			t.Errorf("%s: it is %s, %v", name, b, err)
+		}
+		start(t, broker.Config{DataDir: dir, Listen: loopback, Advertise: "moved.example.org:9092"}).stop()
+		if moved := property(t, dir, "bootstrap.servers") == "moved.example.org:9092"; moved != (name == "more") {
+			t.Errorf("%s: the address has changed in it: %t", name, moved)
+		}
+	}
+}
+
+func TestWhatIsAdvertisedIsAnAddress(t *testing.T) {
+	for addr, ok := range map[string]bool{"host:9092": true, "[::1]:9092": true, "host": false, "host:": false, "host:kafka": false, "host:0": false, "::1:9092": false} {
+		if _, err := broker.New(broker.Config{DataDir: "d", Advertise: addr}, scope()); (err == nil) != ok {
+			t.Errorf("%s: %v", addr, err)
+		}
+	}
+}
+
 func TestCredentialsWithoutUsersAreNone(t *testing.T) {
 	for _, text := range []string{`{"version": 1}`, `{"version": 1, "users": null}`, `{}`} {
 		dir := t.TempDir()

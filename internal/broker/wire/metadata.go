@@ -21,14 +21,8 @@ func (c *conn) advertised() (host string, port int32) {
 	if addr == "" || !c.remote {
 		addr = c.net.LocalAddr().String()
 	}
-	h, p, err := net.SplitHostPort(addr)
-	if err != nil {
-		return addr, 0
-	}
-	n, err := strconv.ParseUint(p, 10, 16)
-	if err != nil {
-		return h, 0
-	}
+	h, p, _ := net.SplitHostPort(addr) // the broker has looked at what it advertises
+	n, _ := strconv.ParseUint(p, 10, 16)
 	return h, int32(n)
 }
 
