@@ -497,3 +497,93 @@ func TestRetryBeforeTheFirstThatWasSeenIsNoDuplicate(t *testing.T) {
 	}
 	s.stop()
 }
+
+func TestFailedSyncOfAStartIsRemembered(t *testing.T) {
+	for seed := range uint64(20) {
+		fsys := newCrashFS(seed)
+		s := open(t, fsys)
+		p := s.topic("t", 1, ConfigSegmentBytes, "16384").Partition(0)
+		mustAppend(t, p, batch("0", 1, 10))
+		if err := s.checkpoint(); err != nil {
+			t.Fatal(err)
+		}
+		release := fsys.hanging(logSuffix)
+		want := []string{"0/0"}
+		for i := range 15 {
+			mustAppend(t, p, batch(fmt.Sprint(i), 1, 1500))
+			want = append(want, fmt.Sprint(i, "/0"))
+		}
+		disk := fsys
+		fsys = disk.kill()
+		release()
+		s.abandon()
+		fsys.failing(failOn("sync", logSuffix, syscall.EIO))
+		if _, err := tryOpen(t, fsys); !errors.Is(err, syscall.EIO) {
+			t.Fatal(err)
+		}
+		fsys.failing(nil)
+		s = open(t, fsys)
+		s, fsys = s.restarted(fsys)
+		if got := values(t, s.Topic("t").Partition(0)); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Fatalf("seed %d: got %v", seed, got)
+		}
+		s.stop()
+	}
+}
+
+// What was not synced may be lost when the durability is relaxed; the partition
+// is not lost with it.
+func TestRelaxedPartitionComesBackWithoutWhatIsLost(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys, func(o *Options) { o.Relaxed = true })
+	defer s.stop()
+	p := s.topic("t", 1).Partition(0)
+	mustAppend(t, p, batch("a", 1, 100))
+	if err := s.checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	synced := p.Size()
+	mustAppend(t, p, batch("b", 1, 100))
+	p.syncMu.Lock()
+	p.failed()
+	fsys.mu.Lock()
+	i := fsys.now[p.active.path+logSuffix]
+	i.data, i.pending = i.data[:synced], nil
+	fsys.mu.Unlock()
+	p.syncMu.Unlock()
+	s.reopenOffline()
+	if err := p.Offline(); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, p, batch("c", 1, 100))
+	if got := fmt.Sprint(values(t, p)); got != "[a/0 c/0]" {
+		t.Fatalf("got %s", got)
+	}
+}
+
+func TestStartThatFailsLeavesNoFilesOpen(t *testing.T) {
+	fsys := &countedFS{crashFS: newCrashFS(1)}
+	s := open(t, fsys)
+	for _, name := range []string{"a", "b"} {
+		mustAppend(t, s.topicOf(name), batch(name, 1, 100))
+	}
+	s.stop()
+	for _, part := range []string{"/b/0/", journalSuffix, "checkpoint.json"} {
+		fsys.failing(func(op, name string) error {
+			if (op == "truncate" || op == "create" || op == "syncdir") && strings.Contains(name+"/", part) {
+				return syscall.EIO
+			}
+			return nil
+		})
+		if part == journalSuffix {
+			fsys.failing(failOn("syncdir", "journal", syscall.EIO))
+		}
+		if s, err := tryOpen(t, fsys); err == nil {
+			t.Errorf("%s: the store opens", part)
+			s.stop()
+		}
+		if n := fsys.open.Load(); n != 0 {
+			t.Errorf("%s: %d files are open", part, n)
+		}
+	}
+}

@@ -21,7 +21,7 @@ func (s *Store) recover() error {
 	}
 	for _, p := range s.partitions() {
 		if err := p.recover(doc.point(p)); err != nil {
-			return fmt.Errorf("recovering %s: %w", p.dir, err)
+			return errors.Join(fmt.Errorf("recovering %s: %w", p.dir, err), s.suspect(doc, p))
 		}
 	}
 	s.scanAll = false // with the checkpoint below every partition has a point again
@@ -47,6 +47,22 @@ func (s *Store) recover() error {
 		return err
 	}
 	return s.checkpoint()
+}
+
+// suspect has the next start write a partition again: it may be a sync that
+// has failed in this one.
+func (s *Store) suspect(doc checkpointDocument, p *Partition) error {
+	pt := doc.point(p)
+	if pt.Suspect || doc.Partitions == nil {
+		return nil
+	}
+	id := p.topic.id()
+	if doc.Partitions[id] == nil {
+		doc.Partitions[id] = map[int32]point{}
+	}
+	pt.Suspect = true
+	doc.Partitions[id][p.index] = pt
+	return writeDocument(s.fs, s.checkpointPath(), doc)
 }
 
 func (p *Partition) recover(pt point) error {

@@ -75,10 +75,14 @@ func (p *Partition) reload() error {
 			return err
 		}
 	}
-	if p.next != high {
+	if p.next < high && p.store.cfg.Relaxed {
+		p.store.log.Error("records that were not synced are lost", "dir", p.dir, "from", p.next, "to", high)
+		lost := p.tail()
+		p.high.Store(&lost)
+	} else if p.next != high {
 		return fmt.Errorf("%w: offset %d of %d", ErrCorrupt, p.next, high)
 	}
-	p.start.Store(max(start, p.start.Load()))
+	p.start.Store(min(max(start, p.start.Load()), p.next))
 	if p.active != nil {
 		sn := p.snapshot(true)
 		sn.dirEntry = true

@@ -167,7 +167,10 @@ func (s *Store) Open() (err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.unlock())
+			for _, p := range s.partitions() {
+				err = errors.Join(err, p.closeFiles())
+			}
+			err = errors.Join(err, s.journal.closeFiles(), s.unlock())
 		}
 	}()
 	for _, step := range []func() error{s.openMeta, s.emptyTrash, s.readTopics, s.recover} {
