@@ -78,7 +78,7 @@ func millis(n int32) time.Duration { return time.Duration(n) * time.Millisecond 
 func newMemberID(prefix string) string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return prefix + "-" + hex.EncodeToString(b[:])
+	return prefix[:min(len(prefix), maxName)] + "-" + hex.EncodeToString(b[:])
 }
 
 // sorted returns the members by id, so that answers do not depend on chance.

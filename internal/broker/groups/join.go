@@ -107,20 +107,23 @@ func (g *group) fits(j joinCall) bool {
 // hasRoom says whether what all members say of themselves is within the bound
 // with the request.
 func (g *group) hasRoom(j joinCall) bool {
-	n, itself := size(j.client.ID, j.Protocols), j.MemberID
+	n, itself := size(j.client.ID, j.InstanceID, j.Protocols), j.MemberID
 	if j.InstanceID != nil {
 		itself = g.static[*j.InstanceID]
 	}
 	for id, mb := range g.members {
 		if id != itself {
-			n += size(mb.ClientID, mb.protocols)
+			n += size(mb.ClientID, mb.InstanceID, mb.protocols)
 		}
 	}
 	return n <= maxGroupBytes
 }
 
-func size(clientID string, ps []kmsg.JoinGroupRequestProtocol) int {
-	n := len(clientID)
+func size(clientID string, instance *string, ps []kmsg.JoinGroupRequestProtocol) int {
+	n := 2 * len(clientID) // it is in the member's id too
+	if instance != nil {
+		n += 2 * len(*instance)
+	}
 	for _, p := range ps {
 		n += 64 + len(p.Name) + len(p.Metadata) // and what an element takes
 	}

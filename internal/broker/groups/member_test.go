@@ -1,6 +1,7 @@
 package groups
 
 import (
+	"math"
 	"runtime"
 	"strings"
 	"testing"
@@ -66,6 +67,17 @@ func TestWhatMembersSayIsBounded(t *testing.T) {
 		wantCode(t, "itself, come back", r.ErrorCode, code.None)
 		f.assign(f.join(joining(r.MemberID, static("a"), large)))
 		f.wantState("Stable 1")
+	})
+}
+
+// What is written down has 16 bits for the length of a member's id.
+func TestMemberWithALongClientIDIsReadBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := begin(t)
+		joined := f.Join(joining(""), Client{ID: strings.Repeat("c", math.MaxInt16)})(t.Context())
+		<-f.sync(syncing(joined.MemberID, joined.Generation, nil))
+		again := reopen(t, f.log)
+		wantCode(t, "a heartbeat after a restart", again.beat(joined.MemberID, joined.Generation), code.None)
 	})
 }
 

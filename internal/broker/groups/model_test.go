@@ -78,6 +78,13 @@ type world struct {
 	topic atomic.Int32 // its id
 }
 
+func newWorld(t *testing.T) *world {
+	w := &world{log: &slowLog{}}
+	w.topic.Store(1)
+	w.t, w.Manager = t, w.reopen()
+	return w
+}
+
 func (w *world) reopen() *Manager {
 	m := New(Config{
 		InitialDelay: delay, Retention: time.Hour,
@@ -114,9 +121,7 @@ func TestMemoryIsAsTheLogWhateverFails(t *testing.T) {
 	for seed := range uint64(2000) {
 		synctest.Test(t, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 7))
-			w := &world{log: &slowLog{}}
-			w.topic.Store(1)
-			w.t, w.Manager = t, w.reopen()
+			w := newWorld(t)
 			defer func() { w.close(); w.log.settle(rnd, nil) }()
 			var waiting sync.WaitGroup
 			for at := range int64(60) {

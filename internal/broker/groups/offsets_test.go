@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/decodersring/decoder/internal/broker/code"
@@ -244,11 +245,13 @@ func TestMembersAtRandomAlwaysSettle(t *testing.T) {
 	for seed := range uint64(200) {
 		synctest.Test(t, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
-			f := begin(t)
+			world := newWorld(t)
+			f, disk := &world.fixture, make(chan struct{})
 			var members []*walker
 			stop := make(chan struct{})
+			go world.turn(rand.New(rand.NewPCG(seed, 9)), stop, disk)
 			for i := range 5 {
-				w := &walker{f: f, rnd: rand.New(rand.NewPCG(seed, uint64(i+2))), stop: stop, done: make(chan struct{}), seen: map[int32]string{}}
+				w := &walker{f: f, log: world.log, rnd: rand.New(rand.NewPCG(seed, uint64(i+2))), stop: stop, done: make(chan struct{}), seen: map[int32]string{}}
 				if i < 2 {
 					w.instance = fmt.Sprint("static-", i)
 				}
@@ -266,6 +269,12 @@ func TestMembersAtRandomAlwaysSettle(t *testing.T) {
 			close(stop) // from now on all live, and nobody comes or goes
 			time.Sleep(3 * rebalance)
 			f.wantState("Stable 5")
+			synctest.Wait() // who was told has acted on it
+			again := world.reopen()
+			if d := cmp.Diff(tells(again, true), tells(f.Manager, true)); d != "" {
+				t.Errorf("seed %d: the log (-) and memory (+) differ:\n%s", seed, d)
+			}
+			again.close()
 			var all []string
 			for _, w := range members {
 				close(w.done)
@@ -283,14 +292,34 @@ func TestMembersAtRandomAlwaysSettle(t *testing.T) {
 				t.Errorf("seed %d: %d parts for %d members: %v", seed, n, len(members), all)
 			}
 			time.Sleep(session)
+			f.close()
 			synctest.Wait()
+			close(disk)
 		})
+	}
+}
+
+// turn writes to the disk now and then, and fails now and then until steady.
+func (w *world) turn(rnd *rand.Rand, steady, end <-chan struct{}) {
+	for {
+		select {
+		case <-end:
+			w.log.settle(rnd, nil)
+			return
+		case <-time.After(time.Duration(rnd.IntN(200)) * time.Millisecond):
+		}
+		var err error
+		if rnd.IntN(4) == 0 && !ended(steady) {
+			err = errDisk
+		}
+		w.log.settle(rnd, err)
 	}
 }
 
 // walker is a member that misbehaves at random until stop.
 type walker struct {
 	f          *fixture
+	log        *slowLog
 	rnd        *rand.Rand
 	instance   string
 	id         string
@@ -306,7 +335,7 @@ func (w *walker) request() *kmsg.JoinGroupRequest {
 	return joining(w.id)
 }
 
-func ended(c chan struct{}) bool {
+func ended(c <-chan struct{}) bool {
 	select {
 	case <-c:
 		return true
@@ -324,8 +353,6 @@ func (w *walker) run() {
 			w.member(r)
 		case code.UnknownMemberID, code.FencedInstanceID:
 			w.id = ""
-		case code.CoordinatorNotAvailable:
-			return
 		}
 	}
 }
@@ -349,6 +376,10 @@ func (w *walker) member(r *kmsg.JoinGroupResponse) {
 	w.part = string(s.MemberAssignment)
 	for !ended(w.done) {
 		time.Sleep(session / 5)
+		at := time.Now().UnixNano() + int64(w.rnd.IntN(1000))
+		if w.f.commit(committing(w.id, r.Generation, at)) == code.None && !w.log.has(at) {
+			w.f.t.Errorf("the commit of %d was answered, and is not in the log", at)
+		}
 		if w.f.beat(w.id, r.Generation) != code.None || w.misbehaves() {
 			return
 		}
