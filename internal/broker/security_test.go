@@ -391,6 +391,33 @@ func TestApiVersionsOfTheFutureIsAnsweredWithWhatIsKnown(t *testing.T) {
 	}
 }
 
+// TestWhoCannotSignInKeepsNobodyOut has strangers take all connections there
+// are, and one more than that; and then users.
+func TestWhoCannotSignInKeepsNobodyOut(t *testing.T) {
+	dir := t.TempDir()
+	r := start(t, broker.Config{DataDir: dir, Listen: loopback, MaxConnections: 3})
+	for range 10 {
+		c, err := net.Dial("tcp", r.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	user := scram.Auth{User: property(t, dir, "sasl.username"), Pass: property(t, dir, "sasl.password")}
+	var in []*kgo.Client
+	for range 4 {
+		cl, err := kgo.NewClient(kgo.SeedBrokers(r.Addr().String()), kgo.RequestRetries(0), kgo.SASL(user.AsSha256Mechanism()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
+		if err := cl.Ping(t.Context()); (err == nil) != (len(in) < 3) {
+			t.Errorf("user %d: %v", len(in), err)
+		}
+		in = append(in, cl)
+	}
+}
+
 func TestConnectionsAreLimited(t *testing.T) {
 	r := start(t, broker.Config{Listen: loopback, Open: true, MaxConnections: 3})
 	var held []net.Conn

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -112,16 +113,18 @@ func (c *conn) handshake(ctx context.Context) error {
 	if err := c.net.SetDeadline(time.Now().Add(c.server.cfg.SignInTimeout)); err != nil {
 		return err
 	}
-	c.signedIn = c.server.cfg.SignIn == nil
-	t, ok := c.net.(*tls.Conn)
-	if !ok {
-		return nil
+	var chains [][]*x509.Certificate
+	if t, ok := c.net.(*tls.Conn); ok {
+		if err := t.HandshakeContext(ctx); err != nil {
+			return fmt.Errorf("shaking hands: %w", err)
+		}
+		chains = t.ConnectionState().VerifiedChains
 	}
-	if err := t.HandshakeContext(ctx); err != nil {
-		return fmt.Errorf("shaking hands: %w", err)
-	}
-	if chains := t.ConnectionState().VerifiedChains; len(chains) > 0 {
-		c.signedIn, c.user = true, chains[0][0].Subject.CommonName
+	switch {
+	case len(chains) > 0:
+		c.enter(chains[0][0].Subject.CommonName)
+	case c.server.cfg.SignIn == nil:
+		c.enter("")
 	}
 	return nil
 }

@@ -61,7 +61,8 @@ func saslAuthenticate(r request, req *kmsg.SASLAuthenticateRequest) reply {
 	}
 	resp.SASLAuthBytes = out
 	if done {
-		r.conn.signedIn, r.conn.user, r.conn.sasl = true, user, nil
+		r.conn.sasl = nil
+		r.enter(user)
 	}
 	return answered(resp)
 }

@@ -59,11 +59,12 @@ type Server struct {
 	memory *weight
 	unsent atomic.Int64 // bytes that answers to outside clients may still take
 
-	mu     sync.Mutex
-	conns  map[*conn]struct{}
-	remote int // connections of the listener
-	closed bool
-	wg     sync.WaitGroup
+	mu        sync.Mutex
+	conns     map[*conn]struct{}
+	strangers map[*conn]struct{} // of them, those that have not signed in
+	remote    int                // connections of the listener
+	closed    bool
+	wg        sync.WaitGroup
 }
 
 // New returns a server that has opened nothing.
@@ -83,7 +84,7 @@ func New(cfg Config, store *storage.Store, gm *groups.Manager) *Server {
 	}
 	s := &Server{
 		cfg: cfg, store: store, groups: gm, apis: apis(),
-		memory: newWeight(cfg.MaxInFlight), conns: map[*conn]struct{}{},
+		memory: newWeight(cfg.MaxInFlight), conns: map[*conn]struct{}{}, strangers: map[*conn]struct{}{},
 	}
 	s.unsent.Store(cfg.MaxInFlight)
 	return s
@@ -133,12 +134,15 @@ func (s *Server) Attach(ctx context.Context, nc net.Conn) error {
 func (s *Server) start(ctx context.Context, c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || c.remote && s.remote >= s.cfg.MaxConnections {
+	if s.closed || c.remote && s.remote >= s.cfg.MaxConnections && !s.makeRoom() {
 		return false
 	}
 	s.conns[c] = struct{}{}
 	if c.remote {
 		s.remote++
+	}
+	if !c.signedIn {
+		s.strangers[c] = struct{}{}
 	}
 	s.cfg.Metrics.Connections(1)
 	s.wg.Go(func() {
@@ -146,12 +150,32 @@ func (s *Server) start(ctx context.Context, c *conn) bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.conns, c)
+		delete(s.strangers, c)
 		if c.remote {
 			s.remote--
 		}
 		s.cfg.Metrics.Connections(-1)
 	})
 	return true
+}
+
+// makeRoom hangs up on any one that has not signed in: who cannot must not
+// keep out who can. The caller holds s.mu.
+func (s *Server) makeRoom() bool {
+	for c := range s.strangers {
+		delete(s.strangers, c)
+		s.wg.Go(func() { _ = c.net.Close() }) // with TLS it may wait for the peer
+		return true
+	}
+	return false
+}
+
+// enter signs a connection in.
+func (c *conn) enter(user string) {
+	c.signedIn, c.user = true, user
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	delete(c.server.strangers, c)
 }
 
 // Close ends every connection and returns when all are gone.
