@@ -82,6 +82,29 @@ func TestFlippedByteHurtsOneBatchAndAReadOverItSaysSo(t *testing.T) {
 	}
 }
 
+// An index is a hint, whatever is in it.
+func TestAnyByteOfAnIndexMayBeWrong(t *testing.T) {
+	for _, policy := range []string{"delete", "compact"} {
+		fsys := newCrashFS(1)
+		s := open(t, fsys)
+		p := s.topic("t", 1, ConfigCleanupPolicy, policy).Partition(0)
+		for i := range 30 {
+			mustAppend(t, p, batch(strconv.Itoa(i), 2, 700))
+		}
+		index := fsys.now[p.active.path+indexSuffix].data
+		for at := range index {
+			for _, flip := range []byte{1, 0x10, 0x20, 0x80, 0xff} {
+				index[at] ^= flip
+				if got := readable(t, p); len(got) > 0 {
+					t.Fatalf("%s: index byte %d flipped by %#x: %v cannot be read", policy, at, flip, got)
+				}
+				index[at] ^= flip
+			}
+		}
+		s.stop()
+	}
+}
+
 // TestAnyBytesOnTheDiskAreSurvived opens a store whose files have been
 // damaged at random while it was running, and uses it.
 func TestAnyBytesOnTheDiskAreSurvived(t *testing.T) {

@@ -160,18 +160,21 @@ func (r indexReader) search(after func(indexEntry) bool) int64 {
 	}))
 }
 
-// lookup returns the last place in the index for which after is false, or the
-// segment's start, where all can be found too.
-func (s *segment) lookup(fsys FS, after func(indexEntry) bool) cursor {
-	start := cursor{segment: s.base, batch: s.base}
+// start is the place of the segment's first batch.
+func (s *segment) start() cursor { return cursor{segment: s.base, batch: s.base} }
+
+// lookup returns the last place in the index for which after is false, or one
+// so many entries before it, or the segment's start, where all can be found
+// too.
+func (s *segment) lookup(fsys FS, before int64, after func(indexEntry) bool) cursor {
 	r, err := s.openIndex(fsys)
 	if err != nil {
-		return start
+		return s.start()
 	}
 	defer r.close() //nolint:errcheck // it was read, not written
-	e, err := r.entry(r.search(after) - 1)
-	if err != nil || int64(e.pos) > s.size.Load() {
-		return start
+	e, err := r.entry(r.search(after) - 1 - before)
+	if err != nil || after(e) || int64(e.pos) > s.size.Load() {
+		return s.start()
 	}
 	return cursor{segment: s.base, pos: int64(e.pos), batch: s.base + int64(e.rel)}
 }

@@ -31,20 +31,33 @@ func readable(t *testing.T, p *Partition) (corrupt []int64) {
 	return corrupt
 }
 
+// readOn reads from the start, and returns the offset it cannot get past.
+func readOn(t *testing.T, p *Partition) (offset int64) {
+	t.Helper()
+	for offset = p.Start(); offset < p.High(); {
+		b, err := p.Read(nil, offset, 3000, true)
+		h, _ := parseHeader(b)
+		if errors.Is(err, ErrCorrupt) {
+			break
+		}
+		if err != nil || h.base != offset {
+			t.Fatalf("reading at %d gave %d bytes from offset %d, %v", offset, len(b), h.base, err)
+		}
+		for ; len(b) > 0; b = b[h.size:] {
+			h, _ = parseHeader(b)
+			offset = h.end()
+		}
+	}
+	return offset
+}
+
 func verified(t *testing.T, fsys FS) []Problem {
 	t.Helper()
-	v := &verifier{ctx: t.Context(), fs: fsys}
-	err := inspect(fsys, testDir, func(s *Store) error {
-		doc, err := s.readCheckpoint()
-		for _, p := range s.partitions() {
-			err = errors.Join(err, v.partition(p, doc.point(p)))
-		}
-		return err
-	})
+	r, err := verify(t.Context(), fsys, testDir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return v.Problems
+	return r.Problems
 }
 
 // A disk check may shorten a file: what is gone is told, not skipped, and what
@@ -72,6 +85,9 @@ func TestSegmentThatLostItsEndIsToldAndWrittenOnBehind(t *testing.T) {
 					s = open(t, fsys)
 					p = s.Topic("t").Partition(0)
 					mustAppend(t, p, batch("on", 1, size))
+					if at := readOn(t, p); at != want[0] {
+						t.Fatalf("reading on ends at %d, %v are gone", at, want)
+					}
 					if got := readable(t, p); !slices.Equal(got, want) {
 						t.Fatalf("%v cannot be read, %v are gone", got, want)
 					}
@@ -280,10 +296,10 @@ func TestFolderOfTheFirstSegmentIsSyncedAfterAKill(t *testing.T) {
 	s.abandon()
 }
 
-// countedFS knows how many files are open.
+// countedFS knows how many files are open, and how often one was opened.
 type countedFS struct {
 	*crashFS
-	open atomic.Int64
+	open, opened atomic.Int64
 }
 
 type countedFile struct {
@@ -297,6 +313,7 @@ func (c *countedFS) OpenFile(name string, flag int, perm os.FileMode) (File, err
 		return nil, err
 	}
 	c.open.Add(1)
+	c.opened.Add(1)
 	return countedFile{f, &c.open}, nil
 }
 

@@ -91,7 +91,7 @@ func (s *segment) visible(high *mark) int64 {
 // compaction took that; limit, when there is none. A bad batch in the place is
 // [ErrCorrupt].
 func (p *Partition) locate(s *segment, limit, offset int64) (cursor, error) {
-	if at, ok := p.cursors.find(offset, s.base); ok {
+	if at, ok := p.cursors.find(offset, s.base); ok && at.pos < limit { // at limit, the file may have lost its end
 		return at, nil
 	}
 	f, err := p.store.fs.OpenFile(s.path+logSuffix, os.O_RDONLY, 0)
@@ -99,11 +99,11 @@ func (p *Partition) locate(s *segment, limit, offset int64) (cursor, error) {
 		return cursor{}, err
 	}
 	defer f.Close()
-	from := s.lookup(p.store.fs, func(e indexEntry) bool { return s.base+int64(e.rel) > offset })
+	from := s.lookup(p.store.fs, 0, func(e indexEntry) bool { return s.base+int64(e.rel) > offset })
 	at, bad, err := p.search(f, s, from, limit, offset)
-	if bad >= 0 && from.pos > 0 && !p.store.isCorrupt(s, bad) {
-		// It may be the index that is wrong: the segment's start is sure.
-		at, bad, err = p.search(f, s, cursor{batch: s.base}, limit, offset)
+	if bad >= 0 && from != s.start() && !p.store.isCorrupt(s, bad) {
+		// It may be the index that is wrong.
+		at, bad, err = p.search(f, s, s.start(), limit, offset)
 	}
 	if bad >= 0 {
 		p.store.sawCorrupt(p, s, bad)
@@ -117,22 +117,13 @@ func (p *Partition) locate(s *segment, limit, offset int64) (cursor, error) {
 // search is locate from a place on. bad is where the first bad batch was, -1
 // if there was none.
 func (p *Partition) search(f File, s *segment, from cursor, limit, offset int64) (at cursor, bad int64, err error) {
-	at, bad = cursor{offset: offset, segment: s.base, pos: limit, batch: offset}, -1
-	expect, gap := from.batch, false
-	err = walk(f, from.pos, limit, func(pos int64, _ []byte, h *header) error {
-		misled := pos == from.pos && pos > 0 && h.base != from.batch // even over a gap that compaction left
-		if misled || !p.follows(s, h, expect, gap) {
-			return errMisplaced
-		}
-		if expect, gap = h.end(), false; expect <= offset {
+	at = cursor{offset: offset, segment: s.base, pos: limit, batch: offset}
+	bad, err = p.walkFrom(f, s, from, limit, func(pos int64, _ []byte, h *header) error {
+		if h.end() <= offset {
 			return nil
 		}
 		at.pos, at.batch = pos, h.base
 		return errEnough
-	}, func(from, _ int64) {
-		if gap = true; bad < 0 {
-			bad = from
-		}
 	})
 	if bad < 0 && at.pos == limit && !p.topic.hasGaps() {
 		bad = limit // the file has lost its end
@@ -141,6 +132,26 @@ func (p *Partition) search(f File, s *segment, from cursor, limit, offset int64)
 		err = s.corrupt(offset, bad)
 	}
 	return at, bad, err
+}
+
+// walkFrom is walk over the batches that lie where they belong. bad is where
+// the first was that does not, -1 if there was none.
+func (p *Partition) walkFrom(f File, s *segment, from cursor, limit int64, fn batchFunc) (bad int64, err error) {
+	bad = -1
+	expect, gap := from.batch, false
+	err = walk(f, from.pos, limit, func(pos int64, b []byte, h *header) error {
+		misled := pos == from.pos && from != s.start() && h.base != from.batch // even over a gap that compaction left
+		if misled || !p.follows(s, h, expect, gap) {
+			return errMisplaced
+		}
+		expect, gap = h.end(), false
+		return fn(pos, b, h)
+	}, func(from, _ int64) {
+		if gap = true; bad < 0 {
+			bad = from
+		}
+	})
+	return bad, err
 }
 
 // follows says whether a batch may lie where the segment is to go on with the
