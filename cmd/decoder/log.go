@@ -100,8 +100,8 @@ func (c *logDumpCmd) Run(ctx context.Context, g *globals, io streams) error {
 	n := 0
 	var failed error
 	err = broker.Dump(ctx, dir, c.Topic, c.Partition, c.From, func(r broker.Record) bool {
-		out := api.Record{Topic: c.Topic, Partition: c.Partition, Offset: r.Offset, Time: time.UnixMilli(r.Time), Key: r.Key, Value: r.Value}
-		for _, h := range r.Headers {
+		out := api.Record{Topic: c.Topic, Partition: c.Partition, Offset: r.Offset, Time: api.RecordTime(time.UnixMilli(r.Time)), Key: r.Key, Value: r.Value}
+		for _, h := range r.Headers() {
 			out.Headers = append(out.Headers, api.Header{Key: h.Key, Value: h.Value})
 		}
 		failed = printJSON(io.out, out)

@@ -172,7 +172,7 @@ func (t *tailing) take(r *bus.Record) bool {
 
 func recordOf(r *bus.Record) Record {
 	out := Record{
-		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp.UTC(),
+		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Time: RecordTime(r.Timestamp),
 		Key: r.Key, Value: r.Value,
 	}
 	for _, h := range r.Headers {

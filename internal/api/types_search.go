@@ -134,6 +134,15 @@ type Record struct {
 	Headers   []Header  `json:"headers,omitempty"`
 }
 
+// RecordTime returns a record's time, or none if it is of a year that JSON
+// cannot say: a producer may claim any.
+func RecordTime(t time.Time) time.Time {
+	if y := t.Year(); y < 0 || y > 9999 {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
 // Header is a header of a record.
 type Header struct {
 	Key   string `json:"key"`

@@ -60,6 +60,9 @@ func (h *header) end() int64 { return h.base + int64(h.lastDelta) + 1 }
 
 func (h *header) codec() int { return int(h.attributes & attrCodec) }
 
+// hasHorizon says that the base timestamp is when the tombstones may go.
+func (h *header) hasHorizon() bool { return h.attributes&attrDeleteHorizon != 0 }
+
 func (h *header) idempotent() bool { return h.producerID >= 0 }
 
 // lastSequence is the sequence number of the last record; it wraps to 0 after
@@ -91,7 +94,7 @@ func parseHeader(b []byte) (header, bool) {
 		sequence:   int32(be.Uint32(b[offBaseSequence:])),
 		count:      int32(be.Uint32(b[offRecordCount:])),
 	}
-	ok := length >= minLength && length <= math.MaxInt32-lengthOverhead && h.magic == 2 &&
+	ok := length >= minLength && length <= maxMessage-lengthOverhead && h.magic == 2 &&
 		h.base >= 0 && h.lastDelta >= 0 && h.count >= 0 &&
 		h.base <= math.MaxInt64-int64(h.lastDelta)-1
 	return h, ok
@@ -138,7 +141,7 @@ func validate(b []byte, cfg *Config, now time.Time) (header, error) {
 	if h.idempotent() && (h.epoch < 0 || h.sequence < 0) {
 		return h, invalid("producer epoch %d, sequence %d", h.epoch, h.sequence)
 	}
-	maxTime, err := checkRecords(b, &h, cfg.Compact)
+	oldest, newest, err := checkRecords(b, &h, cfg.Compact)
 	if err != nil {
 		return h, err
 	}
@@ -146,11 +149,15 @@ func validate(b []byte, cfg *Config, now time.Time) (header, error) {
 		setMaxTime(b, &h, now.UnixMilli(), attrLogAppendTime)
 		return h, nil
 	}
-	if h.maxTime != maxTime { // some producers do not fill it in
-		setMaxTime(b, &h, maxTime, 0)
+	if h.maxTime != newest { // some producers do not fill it in
+		setMaxTime(b, &h, newest, 0)
 	}
-	if age := now.UnixMilli() - maxTime; age > cfg.TimestampBeforeMs || -age > cfg.TimestampAfterMs {
+	ms := now.UnixMilli()
+	if oldest < ms-cfg.TimestampBeforeMs || newest-ms > cfg.TimestampAfterMs {
 		return h, ErrTimestamp
+	}
+	if newest < 0 {
+		h.maxTime = ms // its segment ages all the same
 	}
 	return h, nil
 }

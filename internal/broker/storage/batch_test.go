@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"runtime"
 	"testing"
 	"time"
 
@@ -74,6 +75,18 @@ func TestBatchesAreValidatedOnArrival(t *testing.T) {
 			be.PutUint64(b[offBaseTime:], uint64(now.Add(-2*time.Hour).UnixMilli()))
 			return reseal(b)
 		}, want: ErrTimestamp},
+		{name: "one of several too old", rules: func(c *Config) { c.TimestampBeforeMs = time.Hour.Milliseconds() }, change: func([]byte) []byte {
+			return timed(now.UnixMilli(), now.Add(-2*time.Hour).UnixMilli())
+		}, want: ErrTimestamp},
+		{name: "no time is not an old one", rules: func(c *Config) { c.TimestampBeforeMs = time.Hour.Milliseconds() }, change: func([]byte) []byte {
+			return timed(-1, now.UnixMilli(), -1)
+		}},
+		// The Java client takes 5 bytes of a number of 32 bits, and no more.
+		{name: "5 bytes of a number", change: func([]byte) []byte { return longNumber(5) }},
+		{name: "6 bytes of a number", change: func([]byte) []byte { return longNumber(6) }, want: ErrInvalidBatch},
+		// Nor does it read blocks of LZ4 that depend on one another.
+		{name: "independent blocks", change: func(b []byte) []byte { return lz4Stored(b, 0x60, 0x40, 0x82) }},
+		{name: "dependent blocks", change: func(b []byte) []byte { return lz4Stored(b, 0x40, 0x40, 0xc0) }, want: ErrInvalidBatch},
 		{name: "no key", rules: func(c *Config) { c.Compact = true }, change: func([]byte) []byte {
 			return encodeBatch([]KeyValue{{Value: []byte("v")}}, now.UnixMilli())
 		}, want: ErrNoKey},
@@ -89,6 +102,31 @@ func TestBatchesAreValidatedOnArrival(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
 	}
+}
+
+// lz4Stored has a batch's records in an LZ4 frame of that descriptor.
+func lz4Stored(b []byte, descriptor ...byte) []byte {
+	records := bytes.Clone(b[headerSize:])
+	b = append(append(b[:headerSize], lz4Magic...), descriptor...)
+	b = append(binary.LittleEndian.AppendUint32(b, uint32(len(records))|1<<31), records...)
+	b = append(b, 0, 0, 0, 0)
+	b[offAttributes+1] |= codecLZ4
+	sealBatch(b)
+	return b
+}
+
+// longNumber is a batch of one record whose key's length has n bytes.
+func longNumber(n int) []byte {
+	number := []byte{2 | 0x80}
+	for range n - 2 {
+		number = append(number, 0x80)
+	}
+	number = append(number, 0)
+	b := newBatch(header{producerID: -1, epoch: -1, sequence: -1, count: 1})
+	body := append(append([]byte{0, 0, 0}, number...), 'k', 1, 0) // no value, no headers
+	b = append(binary.AppendVarint(b, int64(len(body))), body...)
+	sealBatch(b)
+	return b
 }
 
 func TestMaxTimestampIsCorrectedNotBelieved(t *testing.T) {
@@ -115,6 +153,38 @@ func TestBombIsRefused(t *testing.T) {
 	c.MaxMessageBytes = maxMessage
 	if _, err := validate(b, c, time.Now()); !errors.Is(err, ErrInvalidBatch) {
 		t.Fatalf("a bomb was let in: %v", err)
+	}
+}
+
+// A length that is only claimed takes no memory, nor do headers that nobody
+// asks for.
+func TestClaimedLengthsTakeNoMemory(t *testing.T) {
+	for name, take := range map[string]func(){
+		"snappy": func() { _, _, _ = decompress(codecSnappy, []byte{0x80, 0x80, 0x80, 0x40, 0, 1}) },
+		"zstd":   func() { _, _, _ = decompress(codecZstd, []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 17 << 3, 1, 0, 0, 'a'}) },
+		"header": func() {
+			const n = 1 << 20
+			body := append(binary.AppendVarint([]byte{0, 0, 0, 1, 1}, n), make([]byte, 2*n)...)
+			b := append(binary.AppendVarint(newBatch(header{producerID: -1, count: 1}), int64(len(body))), body...)
+			sealBatch(b)
+			h, _ := parseHeader(b)
+			if err := eachRecord(b, &h, func(*Record) bool { return true }); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		claims := newBatch(header{producerID: -1})
+		binary.BigEndian.PutUint32(claims[offLength:], maxMessage)
+		if h, ok := parseHeader(claims); ok {
+			t.Errorf("a batch of %d bytes is believed", h.size)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		take()
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 20<<20 {
+			t.Errorf("%s: %d bytes", name, n)
+		}
 	}
 }
 

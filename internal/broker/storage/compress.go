@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"runtime"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -35,6 +36,10 @@ var errBomb = invalid("unpacks to more than %d bytes", maxDecompressed)
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
+// unpacking bounds how many batches are unpacked for validation at once, and
+// the memory that takes.
+var unpacking = make(chan struct{}, runtime.GOMAXPROCS(0))
+
 var zstdReaders = sync.Pool{New: func() any {
 	r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxMemory(maxDecompressed))
@@ -43,6 +48,37 @@ var zstdReaders = sync.Pool{New: func() any {
 	}
 	return r
 }}
+
+var zstdWriters = sync.Pool{New: func() any {
+	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		panic("storage: zstd options: " + err.Error()) // constant options
+	}
+	return w
+}}
+
+// compress packs records as a producer with the codec would.
+func compress(codec int, src []byte) ([]byte, error) {
+	var buf bytes.Buffer
+	var w io.WriteCloser
+	switch codec {
+	case codecGzip:
+		w = gzip.NewWriter(&buf)
+	case codecSnappy:
+		return snappy.Encode(nil, src), nil
+	case codecLZ4:
+		w = lz4.NewWriter(&buf)
+	case codecZstd:
+		e := zstdWriters.Get().(*zstd.Encoder)
+		defer zstdWriters.Put(e)
+		return e.EncodeAll(src, nil), nil
+	default:
+		return src, nil
+	}
+	_, err := w.Write(src)
+	err = errors.Join(err, w.Close())
+	return buf.Bytes(), err
+}
 
 // decompress unpacks a batch's records into a pooled buffer, which release
 // gives back.
@@ -63,10 +99,8 @@ func decompress(codec int, src []byte) (out []byte, release func(), err error) {
 		err = copyBounded(buf, lz4.NewReader(bytes.NewReader(src)))
 	case codecZstd:
 		r := zstdReaders.Get().(*zstd.Decoder)
-		if err = r.Reset(bytes.NewReader(src)); err == nil {
-			err = copyBounded(buf, r)
-		}
-		_ = r.Reset(nil) // lets go of src
+		out, err = r.DecodeAll(src, buf.AvailableBuffer()) // without a window of the size that is claimed
+		*buf = *bytes.NewBuffer(out)
 		zstdReaders.Put(r)
 	default:
 		err = invalid("codec %d", codec)
@@ -88,6 +122,15 @@ func gunzip(dst *bytes.Buffer, src []byte) error {
 	}
 	return copyBounded(dst, r)
 }
+
+// javaReadsLZ4 says whether it is a frame of independent blocks: Java clients
+// read no other.
+func javaReadsLZ4(src []byte) bool {
+	const flags, version, independent = 4, 0xc0, 0x20
+	return len(src) > flags && src[flags]&(version|independent) == 0x40|independent && bytes.HasPrefix(src, lz4Magic)
+}
+
+var lz4Magic = []byte{0x04, 0x22, 0x4d, 0x18}
 
 func copyBounded(dst *bytes.Buffer, src io.Reader) error {
 	n, err := io.Copy(dst, io.LimitReader(src, maxDecompressed+1))
@@ -127,9 +170,13 @@ func unsnappy(dst *bytes.Buffer, src []byte) error {
 }
 
 func unsnappyBlock(dst *bytes.Buffer, block []byte) error {
+	const most = 22 // times its length is what no block can unpack to: three bytes make 64
 	n, err := snappy.DecodedLen(block)
 	if err != nil {
 		return err
+	}
+	if n > most*len(block) {
+		return snappy.ErrCorrupt
 	}
 	if dst.Len()+n > maxDecompressed {
 		return errBomb

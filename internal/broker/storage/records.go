@@ -3,6 +3,7 @@ package storage
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"math"
 )
 
 // Record is one record of a batch. Its bytes belong to the batch it was read
@@ -12,8 +13,17 @@ type Record struct {
 	Time    int64 // milliseconds since 1970
 	Key     []byte
 	Value   []byte
-	Headers []Header
+	headers []byte // as encoded, their count in front
 	raw     []byte // as encoded, its length in front
+}
+
+// Headers returns the record's headers.
+func (r *Record) Headers() (out []Header) {
+	b := reader{b: r.headers}
+	for range b.int() {
+		out = append(out, Header{Key: string(b.bytes()), Value: b.bytes()})
+	}
+	return out
 }
 
 // Header is one header of a record.
@@ -29,9 +39,13 @@ type reader struct {
 	bad bool
 }
 
-func (r *reader) varint() int64 {
+// int takes a number of up to 32 bits. Not all readers take one that is encoded
+// in more bytes than that needs.
+func (r *reader) int() int64 { return r.varint(binary.MaxVarintLen32) }
+
+func (r *reader) varint(most int) int64 {
 	v, n := binary.Varint(r.b)
-	if n <= 0 {
+	if n <= 0 || n > most {
 		r.bad, r.b = true, nil
 		return 0
 	}
@@ -51,75 +65,72 @@ func (r *reader) take(n int64) []byte {
 
 // bytes takes a nullable byte string; null is nil.
 func (r *reader) bytes() []byte {
-	n := r.varint()
+	n := r.int()
 	if n == -1 {
 		return nil
 	}
 	return r.take(n)
 }
 
-// recordShape is what validation needs of a record.
-type recordShape struct {
-	delta   int64
-	time    int64
-	nullKey bool
-}
-
-// shape reads one record without keeping anything of it.
-func (r *reader) shape() recordShape {
-	body := reader{b: r.take(r.varint())}
+// record takes a record of the batch.
+func (r *reader) record(h *header, rec *Record) {
+	start := r.b
+	body := reader{b: r.take(r.int())}
+	rec.raw = start[:len(start)-len(r.b)]
 	body.take(1) // attributes
-	var s recordShape
-	s.time = body.varint()
-	s.delta = body.varint()
-	keyLen := body.varint()
-	s.nullKey = keyLen < 0
-	if keyLen != -1 {
-		body.take(keyLen)
+	rec.Time = h.baseTime + body.varint(binary.MaxVarintLen64)
+	if h.attributes&attrLogAppendTime != 0 {
+		rec.Time = h.maxTime
 	}
-	if n := body.varint(); n != -1 {
-		body.take(n)
-	}
-	for n := body.varint(); n != 0 && !body.bad; n-- {
-		if n < 0 {
-			body.bad = true
-			break
-		}
-		body.take(body.varint())
-		if v := body.varint(); v != -1 {
-			body.take(v)
-		}
+	rec.Offset = h.base + body.int()
+	rec.Key = body.bytes()
+	rec.Value = body.bytes()
+	rec.headers = body.b
+	n := body.int()
+	for body.bad = body.bad || n < 0; n > 0 && !body.bad; n-- {
+		body.take(body.int())
+		body.bytes()
 	}
 	r.bad = r.bad || body.bad || len(body.b) != 0
-	return s
 }
 
-// checkRecords walks over the records and returns the largest timestamp.
-func checkRecords(b []byte, h *header, needKeys bool) (maxTime int64, err error) {
+// checkRecords walks over the records and returns the smallest and the largest
+// timestamp; -1, which is none, does not count as a small one.
+func checkRecords(b []byte, h *header, needKeys bool) (oldest, newest int64, err error) {
+	if h.codec() != codecNone {
+		unpacking <- struct{}{}
+		defer func() { <-unpacking }()
+	}
+	if h.codec() == codecLZ4 && !javaReadsLZ4(b[headerSize:]) {
+		return 0, 0, invalid("not an LZ4 frame of independent blocks")
+	}
 	payload, release, err := h.payload(b)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer release()
 	r := reader{b: payload}
-	maxTime = -1
+	var rec Record
+	oldest, newest = math.MaxInt64, -1
 	for i := range h.count {
-		s := r.shape()
-		if r.bad {
-			return 0, invalid("record %d of %d is malformed", i, h.count)
+		if r.record(h, &rec); r.bad {
+			return 0, 0, invalid("record %d of %d is malformed", i, h.count)
 		}
-		if s.delta != int64(i) {
-			return 0, invalid("record %d has offset delta %d", i, s.delta)
+		if delta := rec.Offset - h.base; delta != int64(i) {
+			return 0, 0, invalid("record %d has offset delta %d", i, delta)
 		}
-		if needKeys && s.nullKey {
-			return 0, ErrNoKey
+		if needKeys && rec.Key == nil {
+			return 0, 0, ErrNoKey
 		}
-		maxTime = max(maxTime, h.baseTime+s.time)
+		newest = max(newest, rec.Time)
+		if rec.Time != -1 {
+			oldest = min(oldest, rec.Time)
+		}
 	}
 	if len(r.b) != 0 {
-		return 0, invalid("%d bytes behind the last record", len(r.b))
+		return 0, 0, invalid("%d bytes behind the last record", len(r.b))
 	}
-	return maxTime, nil
+	return oldest, newest, nil
 }
 
 // payload returns the encoded records, decompressed where they must be.
@@ -141,9 +152,9 @@ func eachRecord(b []byte, h *header, fn func(*Record) bool) error {
 	}
 	defer release()
 	r := reader{b: payload}
+	var rec Record // one for all, since fn has it escape
 	for i := range h.count {
-		rec, ok := r.record(h)
-		if !ok {
+		if r.record(h, &rec); r.bad {
 			return invalid("record %d of %d is malformed", i, h.count)
 		}
 		if !fn(&rec) {
@@ -153,26 +164,17 @@ func eachRecord(b []byte, h *header, fn func(*Record) bool) error {
 	return nil
 }
 
-func (r *reader) record(h *header) (Record, bool) {
-	start := r.b
-	body := reader{b: r.take(r.varint())}
-	rec := Record{raw: start[:len(start)-len(r.b)]}
-	body.take(1)
-	rec.Time = h.baseTime + body.varint()
-	if h.attributes&attrLogAppendTime != 0 {
-		rec.Time = h.maxTime
-	}
-	rec.Offset = h.base + body.varint()
-	rec.Key = body.bytes()
-	rec.Value = body.bytes()
-	n := body.varint()
-	if n < 0 || n > int64(len(body.b)) {
-		return rec, false
-	}
-	for range n {
-		rec.Headers = append(rec.Headers, Header{Key: string(body.bytes()), Value: body.bytes()})
-	}
-	return rec, !r.bad && !body.bad
+// appendTo appends the record as a batch with another base timestamp has it.
+func (r *Record) appendTo(b []byte, baseTime int64) []byte {
+	rest := reader{b: r.raw}
+	rest.int() // the length
+	attributes := rest.take(1)
+	rest.varint(binary.MaxVarintLen64)
+	var delta [binary.MaxVarintLen64]byte
+	n := binary.PutVarint(delta[:], r.Time-baseTime)
+	b = binary.AppendVarint(b, int64(1+n+len(rest.b)))
+	b = append(append(b, attributes...), delta[:n]...)
+	return append(b, rest.b...)
 }
 
 // KeyValue is a record to be written by the broker itself. A nil value is a
