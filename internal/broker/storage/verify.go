@@ -26,8 +26,15 @@ type Problem struct {
 // every batch and every index entry, and changes nothing. An error means that
 // it could not look; what is wrong is in the report.
 func Verify(ctx context.Context, dir string) (Report, error) {
-	v := verifier{ctx: ctx, fs: OS{}}
+	return verify(ctx, OS{}, dir)
+}
+
+func verify(ctx context.Context, fsys FS, dir string) (Report, error) {
+	v := verifier{ctx: ctx, fs: fsys}
 	err := inspect(v.fs, dir, func(s *Store) error {
+		if err := v.documents(s); err != nil {
+			return err
+		}
 		points, err := s.readCheckpoint()
 		if err != nil {
 			return err
@@ -35,7 +42,6 @@ func Verify(ctx context.Context, dir string) (Report, error) {
 		if s.scanAll {
 			v.problem(s.checkpointPath(), 0, "there is no checkpoint that can be read: the next start reads everything")
 		}
-		v.Topics = len(s.Topics())
 		for _, p := range s.partitions() {
 			if err := v.partition(p, points.point(p)); err != nil {
 				return err
@@ -44,6 +50,24 @@ func Verify(ctx context.Context, dir string) (Report, error) {
 		return nil
 	})
 	return v.Report, err
+}
+
+// documents looks for what keeps the log, or a topic, from being served.
+func (v *verifier) documents(s *Store) error {
+	v.Topics = len(s.Topics())
+	if err := readDocument(v.fs, s.metaPath(), &s.meta); err != nil && !notExist(err) {
+		v.problem(s.metaPath(), 0, "%v: the log does not start", err)
+	}
+	topics, err := v.fs.ReadDir(s.topicsDir())
+	if err != nil {
+		return err
+	}
+	for _, e := range topics {
+		if s.Topic(e.Name()) == nil {
+			v.problem(filepath.Join(s.topicsDir(), e.Name(), topicFile), 0, "cannot be read: the topic is left out")
+		}
+	}
+	return nil
 }
 
 // inspect opens a folder to look at, without recovery.
@@ -91,7 +115,7 @@ func (v *verifier) partition(p *Partition, pt point) error {
 			return err
 		}
 	}
-	if next < pt.Next && len(segs) > 0 {
+	if next = max(next, 0); next < pt.Next {
 		v.problem(p.dir, 0, "ends at offset %d, %d was durable", next, pt.Next)
 	}
 	return nil
@@ -102,16 +126,20 @@ func (v *verifier) partition(p *Partition, pt point) error {
 func (v *verifier) segment(p *Partition, s *segment, pt point, last bool) (next int64, err error) {
 	v.Segments++
 	v.Bytes += s.size.Load()
-	places := map[int64]int64{s.size.Load(): -1} // where batches start, and their offsets
+	places := map[int64]verifiedBatch{}
 	next = s.base
+	sofar := verifiedBatch{newest: -1, exact: true}
 	var tail *hole // without a good batch behind it: its end is in the index
 	err = p.survey(v.ctx, s, func(pos int64, _ []byte, h *header) error {
-		places[pos] = h.base
+		sofar.base = h.base
+		places[pos] = sofar
+		sofar.newest, sofar.exact = max(sofar.newest, h.maxTime), sofar.exact && h.maxTime >= 0
 		next = h.end()
 		v.Batches++
 		v.Records += int64(h.count)
 		return nil
 	}, func(h hole) error {
+		sofar.exact = false
 		if h.to == math.MaxInt64 {
 			tail = &h
 			return nil
@@ -122,6 +150,8 @@ func (v *verifier) segment(p *Partition, s *segment, pt point, last bool) (next 
 	if err != nil {
 		return 0, err
 	}
+	sofar.base = -1
+	places[s.size.Load()] = sofar
 	end := max(next, v.index(s, places, last))
 	if !last && tail == nil && end > next && !p.topic.hasGaps() {
 		tail = &hole{pos: s.size.Load(), from: next}
@@ -137,6 +167,13 @@ func (v *verifier) segment(p *Partition, s *segment, pt point, last bool) (next 
 	return end, v.ctx.Err()
 }
 
+// verifiedBatch is a batch, by where it starts.
+type verifiedBatch struct {
+	base   int64 // -1: the segment's end
+	newest int64 // largest timestamp before it
+	exact  bool  // no batch before it is bad, or has no time
+}
+
 // unreadableOffsets names a half-open run of offsets.
 func unreadableOffsets(from, to int64) string {
 	switch to - from {
@@ -150,7 +187,7 @@ func unreadableOffsets(from, to int64) string {
 }
 
 // index checks a segment's index and returns the offset it ends with.
-func (v *verifier) index(s *segment, places map[int64]int64, last bool) (end int64) {
+func (v *verifier) index(s *segment, places map[int64]verifiedBatch, last bool) (end int64) {
 	path := s.path + indexSuffix
 	x, err := s.openIndex(v.fs)
 	if err != nil {
@@ -167,9 +204,11 @@ func (v *verifier) index(s *segment, places map[int64]int64, last bool) (end int
 			break
 		}
 		end = s.base + int64(e.rel)
-		offset, ok := places[int64(e.pos)]
-		if !ok || offset >= 0 && offset != end {
-			v.problem(path, at, "entry says offset %d is at %d", end, e.pos)
+		b, ok := places[int64(e.pos)]
+		if !ok || b.base >= 0 && b.base != end {
+			v.problem(path, at, "entry says offset %d is at %d: remove the file, the next start makes it again", end, e.pos)
+		} else if e.maxTime < b.newest || e.maxTime > b.newest && b.exact {
+			v.problem(path, at, "entry says the largest timestamp before is %d, it is %d: remove the file, the next start makes it again", e.maxTime, b.newest)
 		}
 		if i == x.count-1 && !last && int64(e.pos) != s.size.Load() {
 			v.problem(path, at, "has no closing entry: the next start makes it again")
