@@ -148,31 +148,43 @@ func (p *Partition) behind(offset int64) int64 {
 func (s *Store) oldest(unread map[Place]Reader, classes ...Budget) (oldest *Partition, pinned bool) {
 	var age int64
 	for _, p := range s.partitions() {
-		segs := *p.segments.Load()
-		if p.topic.Internal || !slices.Contains(classes, p.topic.Config().Budget) ||
-			len(segs) == 0 || segs[0].size.Load() == 0 || p.Offline() != nil {
+		first, _ := p.first()
+		if p.topic.Internal || !slices.Contains(classes, p.topic.Config().Budget) || first == nil || p.Offline() != nil {
 			continue
 		}
-		if r, ok := unread[Place{p.topic.Name, p.index}]; ok && segs[0].end.Load() > r.Offset {
+		if r, ok := unread[Place{p.topic.Name, p.index}]; ok && first.end.Load() > r.Offset {
 			pinned = true
 			continue
 		}
-		if m := segs[0].maxTime.Load(); oldest == nil || m < age {
+		if m := first.maxTime.Load(); oldest == nil || m < age {
 			oldest, age = p, m
 		}
 	}
 	return oldest, pinned
 }
 
-// removeOldest removes the first segment and returns its size. If that is the
-// one being written it is sealed, and can go in a later round.
+// first returns the first segment that holds something, nil when none does, and
+// how many there are up to it: compaction may have emptied those before it.
+func (p *Partition) first() (s *segment, n int) {
+	for i, s := range *p.segments.Load() {
+		if s.size.Load() > 0 {
+			return s, i + 1
+		}
+	}
+	return nil, 0
+}
+
+// removeOldest removes the first segment that holds something and returns its
+// size. If that is the one being written it is sealed, and can go in a later
+// round.
 func (p *Partition) removeOldest() int64 {
-	if freed := p.remove(1, "budget"); freed > 0 {
+	first, n := p.first()
+	if freed := p.remove(n, "budget"); freed > 0 {
 		return freed
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if segs := *p.segments.Load(); p.writable() == nil && segs[0] == p.active && p.active.size.Load() > 0 {
+	if p.writable() == nil && first != nil && first == p.active {
 		p.rollOrFail()
 	}
 	p.store.askCheckpoint()

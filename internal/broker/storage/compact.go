@@ -13,6 +13,9 @@ import (
 // does not fit waits for the next round.
 const compactKeys = 16 << 20
 
+// century is in milliseconds.
+const century = 100 * 365 * 24 * 60 * 60 * 1000
+
 // compact rewrites the sealed segments without the records that a later one
 // of the same key replaces. New files are written aside, synced, and take the
 // old ones' place by a rename, so that a crash leaves the old or the new.
@@ -20,21 +23,24 @@ func (p *Partition) compact(cfg *Config, now time.Time) {
 	p.mu.Lock()
 	segs := p.whole()
 	p.mu.Unlock()
-	if len(segs) == 0 || segs[len(segs)-1].end.Load() <= p.cleaned {
+	if len(segs) == 0 || segs[len(segs)-1].end.Load() <= max(p.cleaned, p.stuck) {
 		return
 	}
-	latest, segs, err := p.latestOffsets(segs)
-	k := keeper{latest: latest, tombstones: now.UnixMilli() - cfg.DeleteRetentionMs}
-	for rest := segs; len(rest) > 0 && err == nil; {
+	k := keeper{end: segs[len(segs)-1].end.Load(), now: now.UnixMilli(), tombstones: cfg.DeleteRetentionMs}
+	err := p.findLatest(segs, &k)
+	for rest := segs; err == nil && len(rest) > 0 && rest[0].base < k.known; {
 		n := together(rest, cfg.SegmentBytes)
-		err = p.rewrite(rest[:n], k)
+		err = p.rewrite(rest[:n], &k)
 		rest = rest[n:]
+	}
+	if errors.Is(err, ErrCorrupt) {
+		p.stuck = k.end // until it is repaired
 	}
 	if err != nil {
 		p.store.log.Warn("compaction failed, the old segments stay", "dir", p.dir, "error", err)
 		return
 	}
-	p.cleaned = segs[len(segs)-1].end.Load()
+	p.cleaned = k.known
 }
 
 // whole returns the first segments, which nobody writes and recovery takes as
@@ -48,45 +54,57 @@ func (p *Partition) whole() []*segment {
 	return segs[:n:n]
 }
 
-// latestOffsets reads what has not been compacted yet: where each key was last
-// written. It knows all of the segments it returns.
-func (p *Partition) latestOffsets(segs []*segment) (latest map[string]int64, known []*segment, err error) {
-	latest = map[string]int64{}
-	room := compactKeys
-	for i, s := range segs {
-		if s.end.Load() <= p.cleaned {
-			continue
-		}
-		if room <= 0 {
-			return latest, segs[:i], nil
-		}
-		err := p.eachBatch(s, func(_ int64, b []byte, h *header) error {
-			return eachRecord(b, h, func(r *Record) bool {
-				if _, known := latest[string(r.Key)]; !known {
-					room -= len(r.Key) + 64
-				}
-				latest[string(r.Key)] = r.Offset
-				return true
-			})
-		})
-		if err != nil {
-			return nil, nil, err
-		}
-	}
-	return latest, segs, nil
-}
-
 // keeper decides which records stay.
 type keeper struct {
-	latest     map[string]int64
-	tombstones int64 // older ones go
+	latest     map[string]int64 // where each key was last written
+	known      int64            // before this offset; all behind it stays
+	end        int64            // of all that is compacted
+	now        int64
+	tombstones int64 // how long they stay, from the first round that sees them
 }
 
-func (k *keeper) keeps(r *Record) bool {
-	if last, known := k.latest[string(r.Key)]; known && r.Offset < last {
-		return false
+// findLatest reads what has not been compacted yet, as far as there is room for
+// its keys.
+func (p *Partition) findLatest(segs []*segment, k *keeper) error {
+	k.latest, k.known = map[string]int64{}, p.cleaned
+	room := compactKeys
+	for _, s := range segs {
+		if s.end.Load() <= k.known {
+			continue
+		}
+		err := p.eachBatch(s, func(_ int64, b []byte, h *header) error {
+			err := eachRecord(b, h, func(r *Record) bool {
+				if r.Offset < k.known || r.Key == nil {
+					return true
+				}
+				if _, seen := k.latest[string(r.Key)]; !seen {
+					room -= len(r.Key) + 64
+				}
+				k.latest[string(r.Key)] = r.Offset
+				k.known = r.Offset + 1
+				return room > 0
+			})
+			if err == nil && room <= 0 {
+				return errEnough
+			}
+			return err
+		})
+		if err != nil || room <= 0 {
+			return err
+		}
+		k.known = s.end.Load()
 	}
-	return r.Value != nil || r.Time >= k.tombstones
+	return nil
+}
+
+// keeps says whether a record of a batch stays. One without a key, of a time
+// when the topic was not compacted, has no latest and goes, as with Kafka.
+func (k *keeper) keeps(r *Record, h *header) bool {
+	if r.Offset >= k.known {
+		return true
+	}
+	last, seen := k.latest[string(r.Key)]
+	return r.Key != nil && (!seen || r.Offset >= last) && (r.Value != nil || !h.hasHorizon() || h.baseTime > k.now)
 }
 
 // together says how many of the segments, the first at least, fit into one.
@@ -102,10 +120,10 @@ func together(segs []*segment, limit int64) int {
 }
 
 // rewrite writes what is kept of a group of segments into one.
-func (p *Partition) rewrite(group []*segment, k keeper) error {
+func (p *Partition) rewrite(group []*segment, k *keeper) error {
 	return p.replace(group, func(s *segment) error {
 		for _, old := range group {
-			if err := p.eachBatch(old, func(_ int64, b []byte, h *header) error { return s.writeKept(b, h, &k) }); err != nil {
+			if err := p.eachBatch(old, func(_ int64, b []byte, h *header) error { return s.writeKept(b, h, k) }); err != nil {
 				return err
 			}
 		}
@@ -129,26 +147,51 @@ func (p *Partition) replace(group []*segment, fill func(*segment) error) error {
 	return p.swap(group, s)
 }
 
-// writeKept writes what is kept of a batch. Offsets stay what they were.
+// writeKept writes what is kept of a batch. Offsets and times stay what they
+// were. A batch that keeps tombstones is told until when: its base timestamp is
+// that horizon, as with Kafka (KIP-534). The last batch of all stays, if empty,
+// for readers to get to the end.
 func (s *segment) writeKept(b []byte, h *header, k *keeper) error {
-	var kept []byte
-	count := int32(0)
+	n := *h
+	n.count = 0
+	newest, tombstones := int64(-1), false
 	err := eachRecord(b, h, func(r *Record) bool {
-		if k.keeps(r) {
-			kept = append(kept, r.raw...)
-			count++
+		if k.keeps(r, h) {
+			n.count++
+			newest = max(newest, r.Time)
+			tombstones = tombstones || r.Value == nil
 		}
 		return true
 	})
-	if err != nil || count == 0 {
+	tombstones = tombstones && !h.hasHorizon()
+	switch {
+	case err != nil || n.count == 0 && h.end() != k.end:
 		return err
-	}
-	if count == h.count {
+	case n.count == h.count && !tombstones:
 		return s.write(b, h)
+	case n.count == 0:
+		n.attributes &^= attrCodec
+	default:
+		n.maxTime = newest
 	}
-	n := *h
-	n.attributes &^= attrCodec
-	n.count = count
+	if tombstones {
+		n.attributes |= attrDeleteHorizon
+		n.baseTime = k.now + min(k.tombstones, century) // some clients count a record's distance in nanoseconds
+	}
+	var kept []byte
+	if n.count > 0 {
+		if err := eachRecord(b, h, func(r *Record) bool {
+			if k.keeps(r, h) {
+				kept = r.appendTo(kept, n.baseTime)
+			}
+			return true
+		}); err != nil {
+			return err
+		}
+		if kept, err = compress(n.codec(), kept); err != nil {
+			return err
+		}
+	}
 	out := append(newBatch(n), kept...)
 	sealBatch(out)
 	n.size = len(out)

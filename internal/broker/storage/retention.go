@@ -25,32 +25,35 @@ func (p *Partition) retain(cfg *Config, now time.Time) {
 	excess := p.Size() - cfg.RetentionBytes
 	oldest := now.UnixMilli() - cfg.RetentionMs
 	n := 0
-	for _, s := range *p.segments.Load() {
+	for i, s := range *p.segments.Load() {
 		size, newest := s.size.Load(), s.maxTime.Load()
+		if size == 0 {
+			continue // all of it was compacted away, or it is new
+		}
 		old := newest >= 0 && newest < oldest
 		much := excess >= size // whole segments go while there is more than one too much
 		deleted := s.end.Load() <= p.start.Load()
-		if size == 0 || !old && !much && !deleted {
+		if !old && !much && !deleted {
 			break
 		}
 		excess -= size
-		n++
+		n = i + 1
 	}
 	if n > 0 {
 		p.remove(n, "retention")
 	}
 }
 
-// rollByAge starts a new segment when the active one holds something and is
-// too old to be written on, so that it can go.
+// rollByAge starts a new segment when the active one holds something that is
+// too old for it to be written on, so that it can go.
 func (p *Partition) rollByAge(cfg *Config, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.writable() != nil || p.active == nil || p.active.size.Load() == 0 {
 		return
 	}
-	newest := p.active.maxTime.Load()
-	old := newest >= 0 && now.UnixMilli()-newest > min(cfg.SegmentMs, cfg.RetentionMs)
+	ms := now.UnixMilli()
+	old := ms-p.active.begun(ms) > min(cfg.SegmentMs, cfg.RetentionMs)
 	deleted := p.active.end.Load() <= p.start.Load()
 	if old || deleted {
 		p.rollOrFail()

@@ -177,3 +177,31 @@ func TestVerifyFindsWhatIsWrongAndNothingElse(t *testing.T) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 }
+
+// A trickle of records does not keep the first of them for longer than twice
+// what retention allows, nor does a segment whose records have no time stay for
+// ever.
+func TestAgeEndsWhatGoesOnAndWhatHasNoTime(t *testing.T) {
+	for name, times := range map[string]func(now int64) int64{
+		"trickle": func(now int64) int64 { return now },
+		"no time": func(int64) int64 { return -1 },
+	} {
+		fsys, now := newCrashFS(1), &clock{}
+		s := open(t, fsys, now.option)
+		p := s.topic("t", 1, "retention.ms", "3600000").Partition(0)
+		for i := range 30 {
+			mustAppend(t, p, timed(times(s.now().UnixMilli())))
+			now.add(10 * time.Minute)
+			if i == 15 {
+				s.stop()
+				s = open(t, fsys, now.option)
+				p = s.Topic("t").Partition(0)
+			}
+			s.rounds()
+		}
+		if start := p.Start(); start < 30-13 || start > 30-6 {
+			t.Errorf("%s: with 6 records an hour, all of 30 from %d on are kept", name, start)
+		}
+		s.stop()
+	}
+}

@@ -31,6 +31,7 @@ type segment struct {
 	size    atomic.Int64
 	end     atomic.Int64 // offset after the last batch
 	maxTime atomic.Int64 // -1: no batch
+	first   int64        // since when it is written; 0: not looked at
 	file    File         // nil once sealed and synced
 	index   indexWriter
 }
@@ -96,6 +97,22 @@ func (s *segment) write(b []byte, h *header) error {
 		return errors.Join(errTorn, err)
 	}
 	return nil
+}
+
+// begun returns since when the segment is written: the largest timestamp of its
+// first batch, or now, the first time, when that has none. The segment is open,
+// and holds something.
+func (s *segment) begun(now int64) int64 {
+	if s.first == 0 {
+		b := make([]byte, headerSize)
+		_, err := s.file.ReadAt(b, 0)
+		h, _ := parseHeader(b)
+		if s.first = h.maxTime; err != nil || s.first < 0 {
+			s.first = now
+		}
+		s.maxTime.CompareAndSwap(-1, s.first)
+	}
+	return s.first
 }
 
 // errTorn says that a segment's file holds more than its end tells.
