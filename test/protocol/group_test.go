@@ -86,14 +86,23 @@ func cooperative(t *testing.T, l *log) {
 	}
 }
 
+// staticMember restarts one of two. A cooperative one owned something when it
+// joined last, and says that it owns nothing when it comes back.
 func staticMember(t *testing.T, l *log) {
+	for _, b := range []kgo.GroupBalancer{kgo.RangeBalancer(), kgo.CooperativeStickyBalancer()} {
+		restarted(t, l, b)
+	}
+}
+
+func restarted(t *testing.T, l *log, b kgo.GroupBalancer) {
 	topic := l.topic(t, 4)
 	group := topic + "-group"
 	start := func(instance string) *kgo.Client {
-		return l.client(t, member(group, topic, kgo.InstanceID(instance), kgo.Balancers(kgo.RangeBalancer()))...)
+		return l.client(t, member(group, topic, kgo.InstanceID(instance), kgo.Balancers(b))...)
 	}
 	a := start("a")
 	polling(t, a)
+	spread(t, l, group, 1, 4)
 	polling(t, start("b"))
 	before := spread(t, l, group, 2, 4)
 	_, generation := a.GroupMetadata()
@@ -106,7 +115,7 @@ func staticMember(t *testing.T, l *log) {
 			return false
 		}
 		if g != generation {
-			t.Errorf("a restart of a static member made generation %d of %d", g, generation)
+			t.Errorf("%s: a restart of a static member made generation %d of %d", b.ProtocolName(), g, generation)
 		}
 		return true
 	})
@@ -141,6 +150,22 @@ func offsets(t *testing.T, l *log) {
 	if err != nil || len(got[topic]) != 2 || got[topic][1].At != 11 || got[topic][1].Metadata != "note" {
 		t.Errorf("%+v, %v", got, err)
 	}
+	// What a request says of a member counts in a group that has some.
+	fetch := kmsg.NewPtrOffsetFetchRequest()
+	fg := kmsg.NewOffsetFetchRequestGroup()
+	fg.Group, fg.MemberID, fg.MemberEpoch = group, new("stranger"), 7
+	fetch.Groups = append(fetch.Groups, fg)
+	if f := ask[*kmsg.OffsetFetchResponse](t, cl, fetch).Groups[0]; f.ErrorCode != 0 || len(f.Topics) != 1 {
+		t.Errorf("offsets asked for by a stranger: %+v", f)
+	}
+	late := kmsg.NewPtrOffsetCommitRequest()
+	late.Group, late.MemberID, late.Generation = group, "stranger", -1
+	rt := kmsg.NewOffsetCommitRequestTopic()
+	rt.Topic, rt.TopicID = topic, topicID(t, cl, topic)
+	rt.Partitions = append(rt.Partitions, kmsg.NewOffsetCommitRequestTopicPartition())
+	late.Topics = append(late.Topics, rt)
+	want(t, "a commit of a stranger without a generation",
+		ask[*kmsg.OffsetCommitResponse](t, cl, late).Topics[0].Partitions[0].ErrorCode, nil)
 	del := kadm.TopicsSet{}
 	del.Add(topic, 0)
 	if r, err := adm.DeleteOffsets(t.Context(), group, del); err != nil || r[topic][0] != nil {
