@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -125,6 +126,16 @@ func TestAnswersNobodyReadsShareABound(t *testing.T) {
 	}
 	if _, n := fetched(true); n <= shortFetch {
 		t.Errorf("after that an answer has %d bytes", n)
+	}
+}
+
+// TestUnknownOperationChangesNothing has a list that could be taken from.
+func TestUnknownOperationChangesNothing(t *testing.T) {
+	for op := kmsg.IncrementalAlterConfigOp(4); op < 6; op++ {
+		set := map[string]string{storage.ConfigCleanupPolicy: "compact,delete"}
+		if err := applyChange(set, op, storage.ConfigCleanupPolicy, new("delete")); !errors.Is(err, storage.ErrInvalidConfig) || set[storage.ConfigCleanupPolicy] != "compact,delete" {
+			t.Errorf("operation %d: %v, %v", op, set, err)
+		}
 	}
 }
 

@@ -119,6 +119,8 @@ func applyChange(set map[string]string, op kmsg.IncrementalAlterConfigOp, name s
 		return fmt.Errorf("%w: %s without a value", storage.ErrInvalidConfig, name)
 	case op == kmsg.IncrementalAlterConfigOpSet:
 		set[name] = *value
+	case op != kmsg.IncrementalAlterConfigOpAppend && op != kmsg.IncrementalAlterConfigOpSubtract:
+		return fmt.Errorf("%w: unknown operation %d", storage.ErrInvalidConfig, op)
 	case name != storage.ConfigCleanupPolicy:
 		return fmt.Errorf("%w: %s is not a list", storage.ErrInvalidConfig, name)
 	default: // a list is changed from its default on if it was not set
