@@ -38,7 +38,6 @@ func (m *Manager) DeleteOffsets(req *kmsg.OffsetDeleteRequest) *kmsg.OffsetDelet
 	ended := g.put(gone)
 	g.mu.Unlock()
 	if err := <-ended; err != nil {
-		m.cfg.Log.Warn("deleting offsets", "group", req.Group, "error", err)
 		resp.ErrorCode = code.CoordinatorNotAvailable
 	}
 	return resp
@@ -95,21 +94,24 @@ func (m *Manager) expire() {
 		idle := g.state == empty && (g.protocolType == "" || g.since.Before(before))
 		return idle && o.writing == 0 && o.value.CommitTimestamp < before.UnixMilli()
 	})
-	var idle []string
-	for g := range m.all() {
+	idle := func(g *group) bool { // it was never one, or long ago
 		nothing := g.state == empty && len(g.offsets) == 0 && len(g.pending) == 0
-		if nothing && (g.generation == 0 || g.since.Before(before)) { // it was never one, or long ago
-			idle = append(idle, g.id)
+		return nothing && (g.generation == 0 || g.since.Before(before))
+	}
+	var ids []string
+	for g := range m.all() {
+		if idle(g) {
+			ids = append(ids, g.id)
 		}
 	}
-	for _, id := range idle {
-		m.delete(id)
+	for _, id := range ids {
+		m.delete(id, idle) // it may have come to life meanwhile
 	}
 }
 
 // forgetOffsets returns when the offsets chosen are durably forgotten.
 func (m *Manager) forgetOffsets(which func(*group, topicPartition, *offset) bool) {
-	ended := map[string]<-chan error{}
+	var ended []<-chan error
 	for g := range m.all() {
 		gone := values{}
 		for tp, o := range g.offsets {
@@ -117,11 +119,9 @@ func (m *Manager) forgetOffsets(which func(*group, topicPartition, *offset) bool
 				gone[tp] = nil
 			}
 		}
-		ended[g.id] = g.put(gone)
+		ended = append(ended, g.put(gone))
 	}
-	for id, end := range ended {
-		if err := <-end; err != nil {
-			m.cfg.Log.Warn("forgetting offsets", "group", id, "error", err)
-		}
+	for _, end := range ended {
+		<-end
 	}
 }

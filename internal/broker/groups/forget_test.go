@@ -186,3 +186,27 @@ func TestGroupThatNeverWasIsForgotten(t *testing.T) {
 		}
 	})
 }
+
+func TestGroupThatComesToLifeIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := begin(t, func(c *Config) { c.Retention = time.Hour })
+		for _, group := range []string{"a", "g"} {
+			joined := <-f.join(joining("", func(r *kmsg.JoinGroupRequest) { r.Group = group }))
+			wantCode(t, "joining", joined.ErrorCode, code.None)
+		}
+		time.Sleep(2 * time.Hour) // both have lost their members
+		letGo, _ := f.log.held()
+		done := make(chan struct{})
+		go func() { f.expire(); close(done) }()
+		synctest.Wait() // it waits for the first to be gone
+		f.log.set(func(l *memoryLog) { l.hold = nil })
+		wantCode(t, "a commit", f.commit(committing("", -1, 5)), code.None)
+		letGo()
+		<-done
+		for _, m := range []*fixture{f, reopen(t, f.log)} {
+			if at := m.committed(); at != 5 || m.Count() != 1 {
+				t.Errorf("committed %d, %d groups", at, m.Count())
+			}
+		}
+	})
+}

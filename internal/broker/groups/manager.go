@@ -215,18 +215,19 @@ func (m *Manager) Delete(req *kmsg.DeleteGroupsRequest) *kmsg.DeleteGroupsRespon
 	resp := req.ResponseKind().(*kmsg.DeleteGroupsResponse)
 	for _, id := range req.Groups {
 		r := kmsg.NewDeleteGroupsResponseGroup()
-		r.Group, r.ErrorCode = id, m.delete(id)
+		r.Group, r.ErrorCode = id, m.delete(id, nil)
 		resp.Groups = append(resp.Groups, r)
 	}
 	return resp
 }
 
-func (m *Manager) delete(id string) int16 {
+// delete deletes a group without members, if it may be.
+func (m *Manager) delete(id string, may func(*group) bool) int16 {
 	g, c := m.lock(id, false)
 	if c != code.None {
 		return c
 	}
-	if g.state != empty {
+	if g.state != empty || may != nil && !may(g) {
 		g.mu.Unlock()
 		return code.NonEmptyGroup
 	}
@@ -242,7 +243,6 @@ func (m *Manager) delete(id string) int16 {
 	ended := g.put(gone, Record{Key: metadataKey(id)})
 	g.mu.Unlock()
 	if err := <-ended; err != nil {
-		m.cfg.Log.Warn("deleting group", "group", id, "error", err)
 		g.mu.Lock()
 		g.deleting = false
 		g.mu.Unlock()

@@ -46,7 +46,6 @@ func (m *Manager) Commit(req *kmsg.OffsetCommitRequest) (wait func(context.Conte
 	ended := orEnd(g.put(taken), context.Canceled)
 	return func(ctx context.Context) *kmsg.OffsetCommitResponse {
 		if err := ended(ctx); err != nil {
-			m.cfg.Log.Warn("committing offsets", "group", req.Group, "error", err)
 			resp, _ = m.check(req, code.CoordinatorNotAvailable)
 		}
 		return resp

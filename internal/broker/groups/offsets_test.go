@@ -132,7 +132,7 @@ func TestDiskThatFailsIsToldAndNothingChanges(t *testing.T) {
 		wantCode(t, "a commit", f.commit(committing("", -1, 5)), code.None)
 		f.log.set(func(l *memoryLog) { l.broken = true })
 		wantCode(t, "a commit", f.commit(committing("", -1, 6)), code.CoordinatorNotAvailable)
-		wantCode(t, "a deletion", f.delete("g"), code.CoordinatorNotAvailable)
+		wantCode(t, "a deletion", f.delete("g", nil), code.CoordinatorNotAvailable)
 		if at := f.committed(); at != 5 {
 			t.Errorf("committed %d", at)
 		}
@@ -209,10 +209,10 @@ func TestDeletedGroupIsGoneForGood(t *testing.T) {
 		f := begin(t)
 		ids, generation := f.settled(1)
 		wantCode(t, "a commit", f.commit(committing(ids[0], generation, 5)), code.None)
-		wantCode(t, "with a member", f.delete("g"), code.NonEmptyGroup)
+		wantCode(t, "with a member", f.delete("g", nil), code.NonEmptyGroup)
 		f.leave(ids[0], "")
-		wantCode(t, "without", f.delete("g"), code.None)
-		wantCode(t, "again", f.delete("g"), code.GroupIDNotFound)
+		wantCode(t, "without", f.delete("g", nil), code.None)
+		wantCode(t, "again", f.delete("g", nil), code.GroupIDNotFound)
 		for _, m := range []*fixture{f, reopen(t, f.log)} {
 			m.wantState("Dead 0")
 			if at := m.committed(); at != -1 {

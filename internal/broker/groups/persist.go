@@ -45,9 +45,6 @@ func (g *group) metadataValue() []byte {
 // that is durable or has failed.
 func (g *group) persist(then func(error)) {
 	g.write([]Record{{Key: metadataKey(g.id), Value: g.metadataValue()}}, func(_ int64, err error) {
-		if err != nil {
-			g.m.cfg.Log.Warn("keeping a group's state", "group", g.id, "error", err)
-		}
 		then(err)
 	})
 }
@@ -63,6 +60,9 @@ func (g *group) write(records []Record, then func(at int64, err error)) {
 	go func() {
 		if err == nil {
 			err = done(context.Background()) // ends when the log does
+		}
+		if err != nil {
+			g.m.cfg.Log.Warn("writing to the groups' log", "group", g.id, "error", err)
 		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
