@@ -65,6 +65,7 @@ func (s *Store) suspect(doc checkpointDocument, p *Partition) error {
 	return writeDocument(s.fs, s.checkpointPath(), doc)
 }
 
+// recover loads a partition from the point, written again if it is suspect.
 func (p *Partition) recover(pt point) error {
 	if pt.Suspect {
 		p.point = pt
