@@ -172,7 +172,7 @@ func (p *partition) durable() bool {
 	}
 	for n := 0; ; n++ {
 		err := p.c.flush(p.ctx)
-		if err == nil {
+		if err == nil || errors.Is(err, ErrNotYet) { // the sink chooses to wait: what it then does is not awaited here
 			return true
 		}
 		if !p.sleep(backoff(p.c.spec.Backoff, n), phase{Kind: PhaseFlush, Reason: err.Error()}) {

@@ -6,6 +6,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/decodersring/decoder/internal/bus"
@@ -53,11 +54,17 @@ func (e RecordErrors) Error() string {
 // before the call is durable; offsets are committed only after it. Committed
 // is called after they have been. A failed Flush is called again, so what was
 // written stays buffered; a permanent fault ends the client, which then starts
-// again from what was committed. Write may be called while Flush runs.
+// again from what was committed; a throttled one says when to call again. Write
+// may be called while Flush runs.
 type Flusher interface {
 	Flush(ctx context.Context) error
 	Committed()
 }
+
+// ErrNotYet is what Flush returns when nothing is wrong and it will not have
+// what was written durable yet: nothing is committed, and it is called again.
+// When the client ends before that, the records are written in its next life.
+var ErrNotYet = errors.New("it is not time yet")
 
 // A Resumer is a sink that keeps the offsets with its data, in one
 // transaction, and so takes each record exactly once. Resume returns the

@@ -37,6 +37,11 @@ func backoff(first time.Duration, failures int) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
+// throttle is how long the other side asks to be left alone, within bounds.
+func throttle(e *fault.Error) time.Duration {
+	return min(max(e.After, 10*time.Millisecond), time.Hour)
+}
+
 // call runs the stage on one record, once.
 func (c *Client) call(ctx context.Context, in *Record, out *Output) error {
 	if c.spec.Timeout > 0 {
@@ -89,7 +94,7 @@ func (p *partition) judge(it *item, err error, began time.Time) (verdict, time.D
 	case fault.Permanent:
 		return bury, 0
 	case fault.Throttled:
-		return again, min(max(e.After, 10*time.Millisecond), time.Hour)
+		return again, throttle(e)
 	}
 	it.failed.count(began)
 	p.note(it)

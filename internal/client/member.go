@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -110,7 +111,7 @@ func (c *Client) windDown(ctx context.Context, mine []*partition) {
 		p.mu.Unlock()
 	}
 	if c.flusher != nil {
-		if err := c.flush(ctx); err != nil {
+		if err := c.flush(ctx); err != nil && !errors.Is(err, ErrNotYet) {
 			c.runtime.scope.Logger().WarnContext(ctx, "sink is not flushed, its records will be written again", "client", c.spec.Name, "err", err)
 		}
 	}

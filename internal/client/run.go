@@ -41,6 +41,8 @@ type Client struct {
 
 	mu         sync.Mutex
 	partitions map[bus.Partition]*partition
+
+	unflushed atomic.Pointer[phase] // why the sink cannot be flushed; nil: it can
 }
 
 const (
@@ -183,6 +185,9 @@ func (c *Client) prepare(ctx context.Context) error {
 	for n := 0; ; n++ {
 		err := c.ensure(ctx, c.topics())
 		if err == nil {
+			err = c.begin(ctx)
+		}
+		if err == nil {
 			return nil
 		}
 		if ctx.Err() == nil {
@@ -217,6 +222,29 @@ func (c *Client) ensure(ctx context.Context, topics []bus.Topic) error {
 		}
 	}
 	return nil
+}
+
+// begin has a group that begins with what comes next say so in the log before
+// it reads: where it begins does not move while nothing is read.
+func (c *Client) begin(ctx context.Context) error {
+	if !c.spec.FromNow {
+		return nil
+	}
+	at, err := c.runtime.bus.Committed(ctx, c.spec.Group)
+	if err != nil || len(at) > 0 {
+		return err
+	}
+	ends := map[bus.Partition]int64{}
+	for _, topic := range c.spec.Inputs {
+		bounds, err := c.runtime.bus.Bounds(ctx, topic)
+		if err != nil {
+			return err
+		}
+		for p, span := range bounds {
+			ends[bus.Partition{Topic: topic, Partition: p}] = span.To
+		}
+	}
+	return c.runtime.bus.SetCommitted(ctx, c.spec.Group, ends)
 }
 
 // start runs f beside the others; Run waits for it. Handlers are protected

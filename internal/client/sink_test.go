@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -255,5 +256,79 @@ func TestAnUnsentLetterHasNoWayBack(t *testing.T) {
 	e := list(t, letters, dead.Filter{})
 	if len(e) != 1 || letters.Resend(t.Context(), "tester", "", e[0].Letter) == nil {
 		t.Errorf("letters %+v", e)
+	}
+}
+
+func TestASinkMayFlushLaterAndSaysWhyItCannot(t *testing.T) {
+	b := bustest.Open(t)
+	s := &paced{buffering: buffering{durable: map[string]bool{}}, answer: client.ErrNotYet}
+	rt, end := run(t, b, client.Spec{Name: "sink", Inputs: []string{in}, Sink: s, FlushEvery: time.Millisecond})
+	send(t, b, 100)
+	kind := func(k client.Kind) func() bool {
+		return func() bool { s := rt.Client("sink").Status(); return s.Kind == k }
+	}
+	asked := s.asked.Load()
+	await(t, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.buffer) == 100 && s.asked.Load() > asked+3 })
+	await(t, kind(client.PhaseIdle))
+	at, err := b.Committed(t.Context(), "decoder-sink")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p, offset := range at {
+		if offset > 0 {
+			t.Errorf("%v is committed up to %d before the flush", p, offset)
+		}
+	}
+	s.set(fault.NewThrottled("denied", time.Millisecond, errors.New("who are you?")))
+	await(t, kind(client.PhaseFlush))
+	if s := rt.Client("sink").Status(); s.Since.IsZero() || !strings.Contains(s.Reason, "who are you?") {
+		t.Errorf("it stands still, and says %+v", s)
+	}
+	s.set(nil)
+	drain(t, rt, "sink")
+	await(t, kind(client.PhaseIdle))
+	end()
+	if len(s.durable) != 100 {
+		t.Errorf("%d durable", len(s.durable))
+	}
+}
+
+// paced is a sink that is flushed when it is told to.
+type paced struct {
+	buffering
+	asked  atomic.Int64
+	answer error
+}
+
+func (s *paced) set(err error) { s.mu.Lock(); s.answer = err; s.mu.Unlock() }
+
+func (s *paced) Flush(ctx context.Context) error {
+	s.asked.Add(1)
+	s.mu.Lock()
+	err := s.answer
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return s.buffering.Flush(ctx)
+}
+
+func TestAClientFromNowPassesOverWhatThereWasAndNothingElse(t *testing.T) {
+	b := bustest.Open(t)
+	s := &sink{values: map[string]int{}}
+	spec := client.Spec{Name: "sink", Inputs: []string{in}, Sink: s, FromNow: true}
+	send(t, b, 100)
+	rt, end := run(t, b, spec)
+	drain(t, rt, "sink")
+	end()
+	if s.count() != 0 {
+		t.Errorf("%d of before", s.count())
+	}
+	send(t, b, 10) // while it is down, before it has ever read
+	rt, end = run(t, b, spec)
+	drain(t, rt, "sink")
+	end()
+	if s.count() != 10 {
+		t.Errorf("%d of 10 that came meanwhile", s.count())
 	}
 }

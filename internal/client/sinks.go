@@ -196,23 +196,39 @@ func (c *Client) flushes(ctx context.Context) {
 		case <-c.flushNow:
 		}
 		err := c.flush(ctx)
-		if err == nil || ctx.Err() != nil {
+		if err == nil || errors.Is(err, ErrNotYet) || ctx.Err() != nil {
+			c.unflushed.Store(nil)
 			n = 0
 			continue
 		}
-		if fault.Of(err).Class == fault.Permanent {
+		e := fault.Of(err)
+		wait := backoff(c.spec.Backoff, n)
+		switch e.Class {
+		case fault.Permanent:
 			c.fail(err)
 			return
+		case fault.Throttled:
+			wait = throttle(e)
 		}
+		c.standsStill(err)
 		c.runtime.scope.Logger().WarnContext(ctx, "sink is not flushed, will retry", "client", c.spec.Name, "err", err)
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(backoff(c.spec.Backoff, n)):
+		case <-time.After(wait):
 		}
 		n++
 		notify(c.flushNow)
 	}
+}
+
+// standsStill shows why the sink is not flushed, and since when.
+func (c *Client) standsStill(err error) {
+	shown := phase{Kind: PhaseFlush, Since: time.Now(), Reason: err.Error()}
+	if before := c.unflushed.Load(); before != nil {
+		shown.Since = before.Since
+	}
+	c.unflushed.Store(&shown)
 }
 
 // flush makes what was written durable and commits it.
@@ -231,7 +247,9 @@ func (c *Client) flush(ctx context.Context) error {
 	if !news {
 		return nil
 	}
-	if err := c.flushOnce(ctx); err != nil {
+	if err := c.flushOnce(ctx); errors.Is(err, ErrNotYet) {
+		return err
+	} else if err != nil {
 		c.metrics.failures.WithLabelValues(fault.Of(err).Class.String(), c.code(fault.Of(err).Code)).Inc()
 		return err
 	}

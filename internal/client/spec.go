@@ -38,6 +38,7 @@ type Spec struct {
 	FlushEvery   time.Duration // between a Flusher's barriers; 0: 2 s
 
 	Group   string        // of consumers, instead of the default
+	FromNow bool          // a group that has never committed begins behind what the inputs hold then, not with it
 	Dead    string        // whose dead letters they are, instead of the name
 	Session time.Duration // after which a silent process is taken for dead; 0: 12 s
 	Stuck   time.Duration // of one call while nothing else gets on, after which it is reported; 0: 2 min, or twice the timeout

@@ -101,6 +101,9 @@ func (c *Client) Status() Status {
 			s.Kind, s.Since, s.Reason = ps.Kind, ps.Since, ps.Reason
 		}
 	}
+	if ph := c.unflushed.Load(); ph != nil && severity[ph.Kind] > severity[s.Kind] {
+		s.Kind, s.Since, s.Reason = ph.Kind, ph.Since, notFlushed(ph)
+	}
 	return s
 }
 
@@ -144,11 +147,13 @@ func (p *partition) explain(ph *phase) string {
 		}
 		return "waiting for the log: " + ph.Reason
 	case PhaseFlush:
-		return "waiting for the sink to be flushed: " + ph.Reason
+		return notFlushed(ph)
 	default:
 		return ph.Reason
 	}
 }
+
+func notFlushed(ph *phase) string { return "waiting for the sink to be flushed: " + ph.Reason }
 
 // reports keeps the client's health up to date.
 func (c *Client) reports(ctx context.Context) {
