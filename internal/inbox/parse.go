@@ -95,32 +95,12 @@ func (s side) endpoint() Endpoint {
 // persons are ECS email.from and email.to: lists of addresses, of which a
 // sender may have written one as plain text.
 type persons struct {
-	Address words `json:"address"`
-	Name    words `json:"display_name"`
+	Address event.Texts `json:"address"`
+	Name    event.Texts `json:"display_name"`
 }
 
 func (p persons) endpoint() Endpoint {
-	return Endpoint{Address: p.Address.first(), Name: p.Name.first()}
-}
-
-// words is a text or a list of texts.
-type words []string
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (w *words) UnmarshalJSON(b []byte) error {
-	var one string
-	if json.Unmarshal(b, &one) == nil {
-		*w = words{one}
-		return nil
-	}
-	return json.Unmarshal(b, (*[]string)(w))
-}
-
-func (w words) first() string {
-	if len(w) == 0 {
-		return ""
-	}
-	return w[0]
+	return Endpoint{Address: p.Address.First(), Name: p.Name.First()}
 }
 
 // parseAlert reads a record of alerts or email_alert. Its error is the
