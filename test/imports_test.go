@@ -57,6 +57,7 @@ var onlyImporter = map[string][]string{
 	"modernc.org/sqlite":                 {"internal/state"},
 	"go.yaml.in/yaml/v4":                 {"internal/config"},
 	"github.com/alecthomas/kong":         {"cmd/decoder"},
+	"github.com/wneessen/go-mail":        {"internal/sink/notify"},
 	"os/exec":                            {"internal/proc"},
 }
 

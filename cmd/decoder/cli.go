@@ -30,6 +30,7 @@ type cli struct {
 	Log      logCmd      `cmd:"" help:"The files of the embedded log: verify, dump."`
 	Tail     tailCmd     `cmd:"" help:"Print the records of a topic."`
 	Rules    rulesCmd    `cmd:"" help:"The sensor's rules: update, list, enable, disable."`
+	Notify   notifyCmd   `cmd:"" help:"Who is told of alerts: list, test."`
 	Config   configCmd   `cmd:"" help:"The configuration: check, print."`
 	Doctor   doctorCmd   `cmd:"" help:"Say what is missing or wrong, and how to mend it."`
 	Selftest selftestCmd `cmd:"" help:"Make a harmless exchange that must raise an alert."`

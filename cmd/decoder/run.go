@@ -9,7 +9,7 @@ import (
 )
 
 type runCmd struct {
-	Stages []string `arg:"" help:"Stages: normalise, detect, jsonify, hygiene, or of one's own; or elastic, the sink."`
+	Stages []string `arg:"" help:"Stages: normalise, detect, jsonify, hygiene, or of one's own; or a sink: elastic, notify-NAME."`
 	Listen string   `help:"Address of metrics and health, http://HOST:PORT, without a sign-in; port 0 takes a free one (default: metrics.listen of the configuration, else none)." placeholder:"ADDRESS"`
 }
 

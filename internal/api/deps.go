@@ -35,6 +35,7 @@ type Deps struct {
 	Clients     Trier       // of this process; nil: nothing can be tried
 	Reruns      Reruns
 	SelfTest    SelfTest
+	Notify      Notify
 	Config      Config
 
 	Status func() []client.Status // of this process's clients; nil: there are none
@@ -142,6 +143,14 @@ type Trier interface {
 // SelfTest makes a harmless exchange that a rule must alert on.
 type SelfTest interface {
 	SelfTest(ctx context.Context, progress func(string)) (SelfTestResult, error)
+}
+
+// Notify tells people of alerts.
+type Notify interface {
+	Destinations(ctx context.Context) ([]Destination, error)
+	// Test sends a trial message to the destination of that name; its error is
+	// why that did not take it. An unknown name gives ErrNotFound.
+	Test(ctx context.Context, name string) error
 }
 
 // Config is the configuration in force.

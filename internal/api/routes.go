@@ -59,6 +59,8 @@ func routes() []route {
 
 		{get, "/sensors", "What watches", signedIn, answer((*Server).sensors)},
 		{get, "/services", "How the outside services that mail is checked with stand, quotas included", signedIn, answer((*Server).services)},
+		{get, "/notify", "Who is told of alerts, and how that stands", signedIn, answer((*Server).destinations)},
+		{post, "/notify/test", "Send a trial message to a destination", signedIn, answer((*Server).testDestination)},
 		{get, "/health", "The state of the instance and its parts", signedIn, answer((*Server).health)},
 		{post, "/selftest", "A harmless exchange that a rule must alert on; progress, one line each", signedIn, stream((*Server).selfTest)},
 		{get, "/config", "The configuration in force, secrets redacted", signedIn, answer((*Server).config)},

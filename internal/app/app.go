@@ -85,6 +85,7 @@ type App struct {
 	inbox   *rebuildable
 	replays *replays
 	reruns  *reruns
+	told    destinations
 
 	services api.Services // asked about mail; nil when no mail is checked here
 

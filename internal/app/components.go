@@ -15,6 +15,7 @@ import (
 	"github.com/decodersring/decoder/internal/client"
 	"github.com/decodersring/decoder/internal/inbox"
 	"github.com/decodersring/decoder/internal/sink/elastic"
+	"github.com/decodersring/decoder/internal/sink/notify"
 	storesink "github.com/decodersring/decoder/internal/sink/store"
 	"github.com/decodersring/decoder/internal/source/machine"
 	"github.com/decodersring/decoder/internal/stage/detect"
@@ -71,6 +72,11 @@ func (a *App) clientSpecs(ctx context.Context, view *inbox.Inbox) ([]client.Spec
 			specs[i].Group = a.ownGroup(specs[i].Name)
 		}
 	}
+	told, err := a.notifySpecs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	specs = append(specs, told...)
 	for _, own := range a.options.Config.Stages {
 		spec, err := own.Spec(a.options.Version, a.scope("stage "+own.Name))
 		if err != nil {
@@ -224,7 +230,7 @@ func (a *App) startClients(ctx context.Context) error {
 	return a.startMachine()
 }
 
-// startOnly starts the clients chosen: the stages, and the sink whose other
+// startOnly starts the clients chosen: the stages, and the sinks whose other
 // side all processes reach. The others belong to the instance that has what
 // they write to.
 func (a *App) startOnly(ctx context.Context) error {
@@ -232,7 +238,9 @@ func (a *App) startOnly(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	specs = slices.DeleteFunc(specs, func(s client.Spec) bool { return s.Stage == nil && s.Name != clientElastic })
+	specs = slices.DeleteFunc(specs, func(s client.Spec) bool {
+		return s.Stage == nil && s.Name != clientElastic && !strings.HasPrefix(s.Name, notify.Prefix)
+	})
 	for _, name := range a.options.Only {
 		i := slices.IndexFunc(specs, func(s client.Spec) bool { return s.Name == name })
 		if i < 0 {

@@ -6,14 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/decodersring/decoder/internal/bus"
 	"github.com/decodersring/decoder/internal/config"
 	"github.com/decodersring/decoder/internal/sink/elastic"
+	"github.com/decodersring/decoder/internal/sink/notify"
 	"github.com/decodersring/decoder/internal/stage/custom"
 )
 
@@ -35,6 +38,7 @@ type Config struct {
 	Elastic elastic.Config `yaml:"elastic"`
 
 	Stages []custom.Config `yaml:"stages"` // a user's own
+	Notify []notify.Config `yaml:"notify"` // who is told of alerts, and how
 }
 
 // MetricsConfig is where tools ask for metrics and health without a sign-in.
@@ -44,9 +48,22 @@ type MetricsConfig struct {
 
 // PageConfig is how browsers reach the page and the API.
 type PageConfig struct {
+	URL   string   `yaml:"url"`   // the page's address as people call it, for links in messages
 	Hosts []string `yaml:"hosts"` // names it is called by, besides addresses, localhost and this machine's
 	Cert  string   `yaml:"cert"`  // file of the certificate, for listen: https://…
 	Key   string   `yaml:"key"`   // file of its key
+}
+
+// Validate checks the page's address.
+func (c PageConfig) Validate() error {
+	if c.URL == "" {
+		return nil
+	}
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(c.URL) > 200 {
+		return config.Fieldf("url", "want http://host:port or https://host:port")
+	}
+	return nil
 }
 
 // LogConfig is how the program reports about itself.
@@ -187,7 +204,16 @@ func (c Config) Validate() error {
 		if taken[s.Name] {
 			errs = append(errs, config.Fieldf("stages", "the name %q is taken", s.Name))
 		}
+		if strings.HasPrefix(s.Name, notify.Prefix) {
+			errs = append(errs, config.Fieldf("stages", "%s: names with %s are those of notify", s.Name, notify.Prefix))
+		}
 		taken[s.Name] = true
+	}
+	for _, n := range c.Notify {
+		if taken[n.Client()] {
+			errs = append(errs, config.Fieldf("notify", "the name %q is taken", n.Name))
+		}
+		taken[n.Client()] = true
 	}
 	return errors.Join(errs...)
 }

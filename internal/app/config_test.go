@@ -21,7 +21,11 @@ func TestEveryExampleInTheDocsIsRight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := yamlBlock.FindAllStringSubmatch(string(text), -1)
+	told, err := os.ReadFile("../../docs/notify.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := yamlBlock.FindAllStringSubmatch(string(text)+string(told), -1)
 	if len(blocks) < 5 {
 		t.Fatalf("%d examples found, there are more", len(blocks))
 	}
@@ -40,10 +44,14 @@ func TestEveryExampleInTheDocsIsRight(t *testing.T) {
 
 func TestWrongSettingsAreNamed(t *testing.T) {
 	for text, want := range map[string]string{
-		"bus: {durability: sloppy}":                     "c:1:19: bus.durability:",
-		"bus: {listen: tcp://0.0.0.0:9092}":             "bus.tls",
-		"bus: {topics: {evnts: {retention: 1d}}}":       `there is no topic "evnts"`,
-		"log: {level: loud}":                            "log.level",
+		"bus: {durability: sloppy}":                            "c:1:19: bus.durability:",
+		"bus: {listen: tcp://0.0.0.0:9092}":                    "bus.tls",
+		"bus: {topics: {evnts: {retention: 1d}}}":              `there is no topic "evnts"`,
+		"log: {level: loud}":                                   "log.level",
+		"notify: [{name: a, slack: {}}]":                       "c:1:27: notify[0].slack: url: want https",
+		"stages: [{name: notify-a, from: [a], to: b, map: x}]": "are those of notify",
+		"notify: [{name: a, slack: {url: 'https://h/x'}}, {name: a, slack: {url: 'https://h/x'}}]": `the name "a" is taken`,
+		"page: {url: decoder.example}":                  "page.url",
 		"sensor: {home_net: [10.0.0.0/33]}":             "sensor.home_net[0]",
 		"bus: {sasl: {mechanism: GSSAPI}}":              "bus.sasl.mechanism",
 		"listen: https://127.0.0.1:1":                   "listen",

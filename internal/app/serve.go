@@ -52,6 +52,7 @@ func (a *App) startAPI(ctx context.Context) error {
 		deps.Sensors = a.watchers
 		deps.Services = a.services
 		deps.Rules = ruleSet{a.rules, a.rulesLoaded}
+		deps.Notify = a.told
 	}
 	page := a.options.Config.Page
 	options := api.Options{SocketDir: a.options.Data, Hosts: page.Hosts, CertFile: page.Cert, KeyFile: page.Key}

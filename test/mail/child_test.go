@@ -26,6 +26,7 @@ type childConfig struct {
 	Milter int
 	IMAP   int // port of the server; 0 none
 	Pass   string
+	More   string // further settings
 }
 
 // config is the program's configuration file.
@@ -40,7 +41,7 @@ func (c childConfig) config() string {
 		text += fmt.Sprintf(`  imap: [{name: test, server: "imap://127.0.0.1:%d", insecure: true, user: bob@example.test, password_file: %q, poll: 1s}]
 `, c.IMAP, c.Pass)
 	}
-	return text
+	return text + c.More
 }
 
 // build makes the program once, unless DECODER_BIN names it.

@@ -733,6 +733,100 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/notify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who is told of alerts, and how that stands */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ListapiDestination"];
+                    };
+                };
+                /** @description Error */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ErrorBody"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/notify/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send a trial message to a destination */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["DestinationKey"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["DestinationTested"];
+                    };
+                };
+                /** @description Error */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ErrorBody"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/openapi.json": {
         parameters: {
             query?: never;
@@ -2365,6 +2459,36 @@ export interface components {
             letters: components["schemas"]["DeadLetter"][];
             total: number;
         };
+        Destination: {
+            /** @description name of its client; its lag is that of this client's group */
+            client: string;
+            /** @description why the last attempt failed, if it did */
+            error?: string;
+            /**
+             * Format: date-time
+             * @description when
+             */
+            failed?: string;
+            /** @description mail, webhook, slack or ntfy */
+            kind: string;
+            name: string;
+            /** @description the lowest told of */
+            severity: string;
+            /**
+             * Format: date-time
+             * @description when the last message was taken
+             */
+            told?: string;
+            /** @description alert groups that are to be told of */
+            waiting: number;
+        };
+        DestinationKey: {
+            name: string;
+        };
+        DestinationTested: {
+            /** @description why it was not taken; empty when it was */
+            error?: string;
+        };
         Empty: Record<string, never>;
         EmptyAnswer: {
             /** @description what the link does */
@@ -2494,6 +2618,9 @@ export interface components {
             /** @description 1 to 1000 */
             letters?: components["schemas"]["InboxPosition"][];
             note?: string;
+        };
+        ListapiDestination: {
+            items: components["schemas"]["Destination"][];
         };
         ListapiReplay: {
             items: components["schemas"]["Replay"][];

@@ -222,6 +222,19 @@ func (c *Client) Health(ctx context.Context) (api.Health, error) {
 	return call[api.Health](ctx, c, get, "/health", api.Empty{})
 }
 
+// Destinations returns who is told of alerts.
+func (c *Client) Destinations(ctx context.Context) ([]api.Destination, error) {
+	l, err := call[api.List[api.Destination]](ctx, c, get, "/notify", api.Empty{})
+	return l.Items, err
+}
+
+// TestDestination has the instance send a trial message, and returns why the
+// destination did not take it, or "".
+func (c *Client) TestDestination(ctx context.Context, name string) (string, error) {
+	t, err := call[api.DestinationTested](ctx, c, post, "/notify/test", api.DestinationKey{Name: name})
+	return t.Error, err
+}
+
 // SelfTest has the instance test itself.
 func (c *Client) SelfTest(ctx context.Context, progress func(string)) (api.SelfTestResult, error) {
 	return await[api.SelfTestResult](ctx, c, "/selftest", progress)

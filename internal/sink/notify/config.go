@@ -142,7 +142,7 @@ func (c Config) Validate() error {
 
 func (c Config) validateMail() error {
 	m := c.Mail
-	s, err := m.parse()
+	_, err := m.parse()
 	switch {
 	case err != nil:
 		return config.Fieldf(kindMail, "server: %v", err)
@@ -150,8 +150,6 @@ func (c Config) validateMail() error {
 		return config.Fieldf(kindMail, "want user and password together")
 	case len(m.To) == 0:
 		return config.Fieldf(kindMail, "to: want at least one address")
-	case s.plain && m.User != "" && !loopback(s.host) && !c.Insecure:
-		return config.Fieldf(kindMail, "the password would be sent unprotected")
 	}
 	for _, address := range append([]string{m.From}, m.To...) {
 		if _, err := mail.ParseAddress(address); err != nil {

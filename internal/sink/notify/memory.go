@@ -123,13 +123,23 @@ func (m *memory) read(ctx context.Context) error {
 }
 
 // knows reports whether the group has been told of with this severity, or a
-// higher, since the moment; at is when, the zero time if it never was.
-func (m *memory) knows(group string, rank int, since time.Time) (known bool, at time.Time) {
+// higher, within the time before now; at is when, the zero time if it never was.
+// What a wrong clock has put into the future is not known: nobody would be told
+// until then.
+func (m *memory) knows(group string, rank int, now time.Time, within time.Duration) (known bool, at time.Time) {
 	t, told := m.groups[keyOf(group)]
 	if !told {
 		return false, time.Time{}
 	}
-	return rank <= t.rank && t.at.After(since), t.at
+	age := now.Sub(t.at)
+	return rank <= t.rank && age >= 0 && age < within, t.at
+}
+
+// due reports whether the time has passed since the last message. One in the
+// future was of a wrong clock.
+func (m *memory) due(now time.Time, every time.Duration) bool {
+	age := now.Sub(m.last)
+	return age < 0 || age >= every
 }
 
 // begin notes that a message is about to be sent.

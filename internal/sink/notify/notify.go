@@ -130,22 +130,20 @@ func (s *Sink) wants(a *alert) bool {
 
 // gather adds an alert to what is told next, unless its group has been told of.
 func (s *Sink) gather(a *alert) {
-	known, before := s.memory.knows(a.Group, a.rank, s.notBefore())
+	known, before := s.memory.knows(a.Group, a.rank, s.now(), time.Duration(s.config.Again))
 	_, waits := s.ids[a.ID]
 	_, flies := s.flown[a.ID]
 	if known || waits || flies {
 		return
 	}
 	s.ids[a.ID] = a.Group
-	if a.Before = before; s.groups[a.Group] == nil {
+	a.Before = before
+	if there := s.groups[a.Group]; there != nil {
+		there.add(a)
+	} else {
 		s.groups[a.Group] = a
-		return
 	}
-	s.groups[a.Group].add(a)
 }
-
-// notBefore is since when what has been told counts as told.
-func (s *Sink) notBefore() time.Time { return s.now().Add(-time.Duration(s.config.Again)) }
 
 // Try implements [client.Tryer].
 func (s *Sink) Try(_ context.Context, r *client.Record) error {
@@ -191,7 +189,7 @@ func (s *Sink) next(ctx context.Context) (m *message, all bool, err error) {
 			return nil, true, nil
 		}
 	}
-	if s.now().Sub(s.memory.last) < time.Duration(s.config.Every) {
+	if !s.memory.due(s.now(), time.Duration(s.config.Every)) {
 		return nil, false, client.ErrNotYet
 	}
 	if s.sending != nil {
@@ -221,7 +219,7 @@ func (s *Sink) resume() {
 // passOver drops groups that have been told of since they were gathered.
 func (s *Sink) passOver() {
 	for key, a := range s.groups {
-		if known, _ := s.memory.knows(key, a.rank, s.notBefore()); known {
+		if known, _ := s.memory.knows(key, a.rank, s.now(), time.Duration(s.config.Again)); known {
 			delete(s.groups, key)
 		}
 	}
@@ -257,7 +255,8 @@ func (s *Sink) arrived(ctx context.Context, m *message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failed, s.sending, s.flying, s.flown = nil, nil, nil, nil
-	if err := s.memory.tell(ctx, m, s.now(), s.notBefore()); err != nil {
+	now := s.now()
+	if err := s.memory.tell(ctx, m, now, now.Add(-time.Duration(s.config.Again))); err != nil {
 		s.log(ctx, "what was told is not noted, and may be told again after a restart", "destination", s.config.Name, "err", err)
 	}
 }

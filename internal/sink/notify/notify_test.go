@@ -215,6 +215,23 @@ func TestAGroupIsToldAgainWhenItIsWorseOrLongAgo(t *testing.T) {
 	}
 }
 
+func TestAClockThatWasWrongSilencesNobody(t *testing.T) {
+	h, dir := listen(t), t.TempDir()
+	l := begin(t, dir, h.config())
+	l.clock = l.clock.AddDate(10, 0, 0)
+	l.raise("a/1/high")
+	l.flush(nil)
+	next := begin(t, dir, h.config())
+	next.raise("a/2/high")
+	next.flush(nil)
+	h.tells(1, "2")
+	next.raise("a/3/high")
+	next.flush(nil)
+	if n := len(h.taken()); n != 2 {
+		t.Errorf("%d messages", n)
+	}
+}
+
 func TestAKilledProcessSendsTheSameMessageAgain(t *testing.T) {
 	h, dir := listen(t), t.TempDir()
 	l := begin(t, dir, h.config())
@@ -379,7 +396,7 @@ func TestOldTellingsAreForgottenAndTheOldestOfTooMany(t *testing.T) {
 		t.Fatalf("%d gone, %d left", len(gone), len(m.groups))
 	}
 	for i := range 10 {
-		if known, _ := m.knows(strconv.Itoa(i), 3, time.Time{}); known {
+		if known, _ := m.knows(strconv.Itoa(i), 3, now.Add(24*time.Hour), 48*time.Hour); known {
 			t.Errorf("the %d. oldest is kept", i)
 		}
 	}
