@@ -108,6 +108,9 @@ func (c *Client) Run(ctx context.Context) error {
 	c.ctx, c.fail = work, fail
 	c.runtime.scope.Set("client/"+c.spec.Name, obs.Starting, "waiting for the log")
 	if err := c.prepare(reading); err != nil {
+		if ctx.Err() != nil {
+			return nil // it had nothing to hand back
+		}
 		return err
 	}
 	if err := c.join(); err != nil {

@@ -332,3 +332,16 @@ func TestAClientFromNowPassesOverWhatThereWasAndNothingElse(t *testing.T) {
 		t.Errorf("%d of 10 that came meanwhile", s.count())
 	}
 }
+
+func TestAClientThatIsStoppedBeforeItHasJoinedEndsInOrder(t *testing.T) {
+	b := bustest.Open(t)
+	c, err := client.NewRuntime(b, scope(t)).New(client.Spec{Name: "sink", Inputs: []string{in}, Sink: &sink{values: map[string]int{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.Run(ctx); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}
