@@ -122,6 +122,6 @@ func (m *Manager) forgetOffsets(which func(*group, topicPartition, *offset) bool
 		ended = append(ended, g.put(gone))
 	}
 	for _, end := range ended {
-		<-end
+		<-end //nolint:errcheck // put logs what failed
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -181,7 +182,7 @@ func (w *world) act(rnd *rand.Rand, waiting *sync.WaitGroup, at int64) {
 		waiting.Go(func() {
 			joined := <-w.join(joining(""))
 			if joined.ErrorCode == code.None {
-				m.Sync(syncing(joined.MemberID, joined.Generation, map[string]string{joined.MemberID: fmt.Sprint(at)}))
+				m.Sync(syncing(joined.MemberID, joined.Generation, map[string]string{joined.MemberID: strconv.FormatInt(at, 10)}))
 			}
 		})
 		time.Sleep(2 * delay)

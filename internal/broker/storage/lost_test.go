@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -71,7 +72,7 @@ func TestSegmentThatLostItsEndIsToldAndWrittenOnBehind(t *testing.T) {
 				s := open(t, fsys)
 				p := s.topic("t", 1).Partition(0)
 				for i := range n {
-					mustAppend(t, p, batch(fmt.Sprint(i), 1, size))
+					mustAppend(t, p, batch(strconv.Itoa(i), 1, size))
 				}
 				name, whole := p.active.path+logSuffix, int(p.active.size.Load())
 				s.stop()
@@ -139,7 +140,7 @@ func TestIndexIsMadeAgainOverAFlippedOffset(t *testing.T) {
 		s := open(t, fsys)
 		p := s.topic("t", 1, ConfigSegmentBytes, "32768", ConfigCleanupPolicy, policy).Partition(0)
 		for i := range 30 {
-			mustAppend(t, p, batch(fmt.Sprint(i), 1, 2000))
+			mustAppend(t, p, batch(strconv.Itoa(i), 1, 2000))
 		}
 		path := (*p.segments.Load())[0].path
 		s.stop()
@@ -168,7 +169,7 @@ func TestTopicThatWasCompactedIsReadUnderAnotherPolicy(t *testing.T) {
 	s := open(t, fsys)
 	p := s.topic("t", 1, ConfigSegmentBytes, "16384", ConfigCleanupPolicy, "compact").Partition(0)
 	for i := range 60 {
-		mustAppend(t, p, batch(fmt.Sprint(i%3), 1, 2000))
+		mustAppend(t, p, batch(strconv.Itoa(i%3), 1, 2000))
 	}
 	s.rounds()
 	want := fmt.Sprint(values(t, p))
@@ -250,7 +251,7 @@ func TestJournalGivesBackWhatTheKernelDropped(t *testing.T) {
 	p := s.topic("t", 1, ConfigSegmentBytes, "16384").Partition(0)
 	p.syncMu.Lock() // no checkpoint comes between
 	for i := range 20 {
-		mustAppend(t, p, batch(fmt.Sprint(i), 1, 1500))
+		mustAppend(t, p, batch(strconv.Itoa(i), 1, 1500))
 	}
 	p.mu.Lock()
 	p.fail(errors.New("failed sync"))
@@ -375,7 +376,7 @@ func TestPartitionComesBackWithoutItsSegmentsInMemory(t *testing.T) {
 	p := s.topic("t", 1).Partition(0)
 	p.syncMu.Lock() // no checkpoint comes between
 	for i := range 100 {
-		mustAppend(t, p, batch(fmt.Sprint(i), 1, 50_000))
+		mustAppend(t, p, batch(strconv.Itoa(i), 1, 50_000))
 	}
 	p.mu.Lock()
 	p.fail(errors.New("failed sync"))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -91,7 +92,7 @@ func TestFailedCheckpointKeepsWhatTheOneBeforeNeeds(t *testing.T) {
 		t.Fatal("there is a checkpoint")
 	}
 	s.enforceRetention()
-	s, fsys = s.restarted(fsys)
+	s, _ = s.restarted(fsys)
 	defer s.stop()
 	p = s.Topic("t").Partition(0)
 	last := map[string]int64{}
@@ -170,7 +171,7 @@ func TestJournalIsKeptForAPartitionThatFailsInRecovery(t *testing.T) {
 		release := fsys.hanging(logSuffix)
 		var want []string
 		for i := range 5 {
-			mustAppend(t, p, batch(fmt.Sprint(i), 1, 1500))
+			mustAppend(t, p, batch(strconv.Itoa(i), 1, 1500))
 			want = append(want, fmt.Sprint(i, "/0"))
 		}
 		fsys = fsys.crash()
@@ -185,7 +186,7 @@ func TestJournalIsKeptForAPartitionThatFailsInRecovery(t *testing.T) {
 		for range 10 {
 			mustAppend(t, s.Topic("other").Partition(0), batch("other", 1, 1500))
 		}
-		s, fsys = s.restarted(fsys)
+		s, _ = s.restarted(fsys)
 		if got := values(t, s.Topic("t").Partition(0)); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Fatalf("seed %d: got %v", seed, got)
 		}
@@ -450,7 +451,7 @@ func TestFailedSyncIsRememberedOverARestart(t *testing.T) {
 			release := fsys.hanging(logSuffix)
 			var want []string
 			for i := range 5 {
-				mustAppend(t, p, batch(fmt.Sprint(i), 1, 1500))
+				mustAppend(t, p, batch(strconv.Itoa(i), 1, 1500))
 				want = append(want, fmt.Sprint(i, "/0"))
 			}
 			fsys.failing(failOn("sync", logSuffix, syscall.EIO))
@@ -465,7 +466,7 @@ func TestFailedSyncIsRememberedOverARestart(t *testing.T) {
 			s.abandon()
 			fsys.failing(nil)
 			s = open(t, fsys)
-			s, fsys = s.restarted(fsys)
+			s, _ = s.restarted(fsys)
 			if got := values(t, s.Topic("t").Partition(0)); fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Fatalf("seed %d: got %v", seed, got)
 			}
@@ -510,7 +511,7 @@ func TestFailedSyncOfAStartIsRemembered(t *testing.T) {
 		release := fsys.hanging(logSuffix)
 		want := []string{"0/0"}
 		for i := range 15 {
-			mustAppend(t, p, batch(fmt.Sprint(i), 1, 1500))
+			mustAppend(t, p, batch(strconv.Itoa(i), 1, 1500))
 			want = append(want, fmt.Sprint(i, "/0"))
 		}
 		disk := fsys
@@ -523,7 +524,7 @@ func TestFailedSyncOfAStartIsRemembered(t *testing.T) {
 		}
 		fsys.failing(nil)
 		s = open(t, fsys)
-		s, fsys = s.restarted(fsys)
+		s, _ = s.restarted(fsys)
 		if got := values(t, s.Topic("t").Partition(0)); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Fatalf("seed %d: got %v", seed, got)
 		}

@@ -16,7 +16,7 @@ import (
 )
 
 // asked is what a request is answered with.
-func asked(t *testing.T, c *conn, ctx context.Context, req kmsg.Request) kmsg.Response {
+func asked(ctx context.Context, t *testing.T, c *conn, req kmsg.Request) kmsg.Response {
 	t.Helper()
 	p, _, err := c.begin(ctx, encoded(req))
 	if err != nil {
@@ -43,7 +43,7 @@ func TestWhatIsAskedAgainIsAnsweredOnce(t *testing.T) {
 		for _, req := range reqs {
 			a := c.server.apis[req.Key()]
 			req.SetVersion(a.max)
-			if n := reflect.ValueOf(asked(t, c, t.Context(), req)).Elem().FieldByName(field).Len(); n != 1 {
+			if n := reflect.ValueOf(asked(t.Context(), t, c, req)).Elem().FieldByName(field).Len(); n != 1 {
 				t.Errorf("%s: %d answers", kmsg.NameForKey(req.Key()), n)
 			}
 		}
@@ -69,13 +69,13 @@ func TestChangesEndWithTheConnection(t *testing.T) {
 	all := []kmsg.Request{create, metadata, records}
 	cancel()
 	for _, req := range all {
-		asked(t, c, ctx, req)
+		asked(ctx, t, c, req)
 	}
 	if n := len(c.server.store.Topics()); n != 1 || p.Start() != 0 {
 		t.Errorf("there are %d topics, one begins at %d", n, p.Start())
 	}
 	for _, req := range all {
-		asked(t, c, t.Context(), req)
+		asked(t.Context(), t, c, req)
 	}
 	if n := len(c.server.store.Topics()); n != 7 || p.Start() != 1 {
 		t.Errorf("with a connection there are %d topics, one begins at %d", n, p.Start())
@@ -102,7 +102,7 @@ func TestAnswersNobodyReadsShareABound(t *testing.T) {
 	req.MaxBytes, req.Topics[0].Partitions[0].PartitionMaxBytes = much, much
 	fetched := func(remote bool) (fetchResponse, int) {
 		c.remote = remote
-		r := asked(t, c, t.Context(), req).(fetchResponse)
+		r := asked(t.Context(), t, c, req).(fetchResponse)
 		return r, len(r.Topics[0].Partitions[0].RecordBatches)
 	}
 	var held []fetchResponse

@@ -159,7 +159,7 @@ func TestRefusedProducerIsAnsweredAfterAWhileAndAnEmbeddedOneAtOnce(t *testing.T
 			c := &conn{server: New(Config{}, full, groups.New(groups.Config{}, noLog{})), signedIn: true, remote: remote}
 			for _, err := range []error{storage.ErrDiskFull, storage.ErrUnread, storage.ErrTooLarge, storage.ErrOffline} {
 				want := time.Duration(0)
-				if remote && (err == storage.ErrDiskFull || err == storage.ErrUnread) {
+				if remote && (errors.Is(err, storage.ErrDiskFull) || errors.Is(err, storage.ErrUnread)) {
 					want = refusalDelay
 				}
 				p := producing{request: request{conn: c}, acks: -1}
