@@ -87,12 +87,13 @@ func (s *Store) flushAll(hurry func() bool) bool {
 
 // unflushed says whether there is something behind the recovery point. A cut
 // is: what was there must not come back behind what is written in its place,
-// when that is in the journal alone.
+// when that is in the journal alone. So is what a sync that failed before the
+// start has left, which is written again by now.
 func (p *Partition) unflushed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.offline != nil || p.active != nil && (p.point.Next != p.next || p.point.Segment != p.active.base ||
-		p.point.Start != p.start.Load() || len(p.sealed) > 0 || p.cut)
+		p.point.Start != p.start.Load() || len(p.sealed) > 0 || p.cut || p.point.Suspect)
 }
 
 // writeCheckpoint writes the points as they stand.

@@ -217,6 +217,22 @@ func TestCheckpointKeepsTheJournalOfAPartitionThatFails(t *testing.T) {
 	}
 }
 
+// A checkpoint that frees nothing, since a partition stays offline, is not asked
+// for again with every batch that the full journal does not take.
+func TestFullJournalAsksForNoCheckpoints(t *testing.T) {
+	s := open(t, newCrashFS(1), func(o *Options) { o.JournalBytes = 8 << 10 })
+	defer s.stop()
+	p := s.topic("t", 1).Partition(0)
+	var asked atomic.Int32
+	s.journal.rotated = func() { asked.Add(1) }
+	for range 100 {
+		mustAppend(t, p, batch("a", 1, 1000))
+	}
+	if n := asked.Load(); n != journalMaxFiles {
+		t.Errorf("asked for %d checkpoints, with %d files", n, journalMaxFiles)
+	}
+}
+
 // A file of the journal is used again, and behind its new entries lies one of
 // before that would fit: X, which was never acknowledged.
 func TestWhatAJournalFileHeldBeforeDoesNotComeBack(t *testing.T) {

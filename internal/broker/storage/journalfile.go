@@ -139,10 +139,10 @@ func (j *journal) fileFor(n int64) (*journalFile, error) {
 			return nil, err
 		}
 	}
-	j.rotated()
 	if len(j.free) == 0 {
-		return nil, errJournalFull
+		return nil, errJournalFull // which the last file has asked a checkpoint for
 	}
+	j.rotated()
 	next := max(filled, 0)
 	f := j.free[next]
 	if _, err := f.file.WriteAt(journalHead(j.nextGen), 0); err != nil {

@@ -475,6 +475,75 @@ func TestFailedSyncIsRememberedOverARestart(t *testing.T) {
 	}
 }
 
+// A byte flips behind the recovery point, and a sync has failed: what is cut is
+// kept as ever.
+func TestSuspectPartitionKeepsWhatIsCut(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys, func(o *Options) { o.JournalMaxBatch = -1 })
+	p := s.topic("t", 1).Partition(0)
+	var at int64
+	for i := range 5 {
+		if mustAppend(t, p, batch(fmt.Sprint(i), 1, 100)); i == 1 {
+			at = p.Size() - 1
+		}
+	}
+	path := p.active.path
+	fsys.failing(failOn("sync", logSuffix, syscall.EIO))
+	if _, c, err := p.Append(batch("x", 1, 100)); err != nil || waitFor(c) == nil {
+		t.Fatal("it is durable", err)
+	}
+	if err := s.checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	fsys.failing(nil)
+	disk := fsys
+	fsys = disk.kill()
+	s.abandon()
+	fsys.now[path+logSuffix].data[at] ^= 1
+
+	s = open(t, fsys)
+	if got := fmt.Sprint(values(t, s.Topic("t").Partition(0))); got != "[0/0]" {
+		t.Fatalf("got %s", got)
+	}
+	if f, _, err := openRead(fsys, fmt.Sprintf("%s-%d%s", path, (at+1)/2, cutSuffix)); err != nil {
+		t.Error(err)
+	} else {
+		_ = f.Close()
+	}
+	s.stop()
+}
+
+// The start after a failed sync writes again what may not be on the disk, even
+// if that is nothing, and the one after that does not.
+func TestSuspectPartitionIsWrittenAgainOnce(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys)
+	p := s.topic("t", 1).Partition(0)
+	mustAppend(t, p, batch("a", 1, 100))
+	if err := s.checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	p.failed()
+	if err := s.checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{1, 0} {
+		fsys = fsys.crash()
+		s.abandon()
+		written := 0
+		fsys.failing(func(op, name string) error {
+			if op == "rename" && strings.Contains(name, logSuffix) {
+				written++
+			}
+			return nil
+		})
+		if s = open(t, fsys); written != want {
+			t.Errorf("start %d: %d segments are written again, not %d", i, written, want)
+		}
+	}
+	s.stop()
+}
+
 // The first batch of a new producer fails, the next has been sent already: the
 // retry of the first is not told to be there.
 func TestRetryBeforeTheFirstThatWasSeenIsNoDuplicate(t *testing.T) {

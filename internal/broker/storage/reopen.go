@@ -97,7 +97,7 @@ func (p *Partition) reload() error {
 }
 
 // copyBehindPoint writes the segments from the recovery point on anew, up to
-// the offset: known bytes as they are, and behind them every whole batch.
+// the offset. What is torn is copied too: load cuts it, and keeps it.
 func (p *Partition) copyBehindPoint(high int64) error {
 	fsys := p.store.fs
 	segs, err := listSegments(fsys, p.dir)
@@ -117,33 +117,31 @@ func (p *Partition) copyBehindPoint(high int64) error {
 			}
 			continue
 		}
-		if err := p.copyWhole(s, known, high); err != nil {
+		if err := p.copyUpTo(s, known, high); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// copyWhole writes the segment's file anew: known bytes as they are, and behind
-// them every batch up to the first that is torn or begins at the offset.
-func (p *Partition) copyWhole(s *segment, known, high int64) error {
+// copyUpTo writes the segment's file anew, up to the batch, behind the known
+// bytes, that begins at the offset.
+func (p *Partition) copyUpTo(s *segment, known, high int64) error {
 	f, size, err := openRead(p.store.fs, s.path+logSuffix)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	whole := size
-	err = walk(f, min(known, size), size, func(_ int64, _ []byte, h *header) error {
-		switch {
-		case whole < size:
-			return errEnough
-		case h.base >= high:
-			return errMisplaced
+	end := size
+	err = walk(f, min(known, size), size, func(pos int64, _ []byte, h *header) error {
+		if h.base < high {
+			return nil
 		}
-		return nil
-	}, func(from, _ int64) { whole = min(whole, from) })
+		end = pos
+		return errEnough
+	}, nil)
 	if err != nil {
 		return err
 	}
-	return writeAside(p.store.fs, s.path+logSuffix, io.NewSectionReader(f, 0, whole))
+	return writeAside(p.store.fs, s.path+logSuffix, io.NewSectionReader(f, 0, end))
 }
