@@ -1,6 +1,9 @@
 package storage
 
-import "os"
+import (
+	"os"
+	"slices"
+)
 
 // OffsetForTime returns the offset and the timestamp of the first record that
 // can be read and is not older than ms (milliseconds since 1970); -1, -1 when
@@ -46,26 +49,32 @@ func (p *Partition) MaxTimestamp() (offset, timestamp int64, err error) {
 func (p *Partition) latest() (ms int64, err error) {
 	p.filesMu.RLock()
 	defer p.filesMu.RUnlock()
-	high, segs := p.high.Load(), *p.segments.Load()
+	high := p.high.Load()
 	ms = -1
-	for i := len(segs) - 1; i >= 0 && err == nil; i-- {
-		err = p.eachSince(segs[i], segs[i].visible(high), ms+1, func(b []byte, h *header) error {
-			if h.count == 0 {
-				return nil
+	look := func(b []byte, h *header) error {
+		if h.count == 0 {
+			return nil
+		}
+		if h.base >= p.start.Load() {
+			ms = max(ms, h.maxTime)
+			return nil
+		}
+		return eachRecord(b, h, func(r *Record) bool {
+			if r.Offset >= p.start.Load() {
+				ms = max(ms, r.Time)
 			}
-			if h.base >= p.start.Load() {
-				ms = max(ms, h.maxTime)
-				return nil
-			}
-			return eachRecord(b, h, func(r *Record) bool {
-				if r.Offset >= p.start.Load() {
-					ms = max(ms, r.Time)
-				}
-				return true
-			})
+			return true
 		})
 	}
-	return ms, err
+	for _, s := range slices.Backward(*p.segments.Load()) {
+		// Mostly it is as the segment knows, and near a place in the index.
+		for _, known := range []int64{s.maxTime.Load(), 0} {
+			if err := p.eachSince(s, s.visible(high), max(known, ms+1), look); err != nil {
+				return ms, err
+			}
+		}
+	}
+	return ms, nil
 }
 
 // eachSince calls fn for the batches of a segment, up to limit, that are not

@@ -127,3 +127,20 @@ func TestTimeIsNotFoundAtAFlippedOffset(t *testing.T) {
 		t.Errorf("found offset %d of %d, %v", offset, ms, err)
 	}
 }
+
+func TestLargestTimestampIsFoundByTheIndex(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys)
+	defer s.stop()
+	p := s.topic("t", 1, ConfigSegmentBytes, "4194304").Partition(0)
+	for at := range int64(3000) {
+		mustAppend(t, p, timed(1000+at))
+	}
+	read := fsys.reads
+	if o, ms, err := p.MaxTimestamp(); o != 2999 || ms != 3999 || err != nil {
+		t.Fatalf("offset %d, time %d, %v", o, ms, err)
+	}
+	if read = fsys.reads - read; read > p.Size()/10 {
+		t.Errorf("%d of %d bytes were read", read, p.Size())
+	}
+}
