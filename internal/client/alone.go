@@ -128,7 +128,7 @@ func (p *partition) examine(records []*bus.Record, out *Output, s *suspicion) bo
 			return false
 		}
 		e.release()
-		return p.durable() // a flush may be what ends the process
+		return p.durable(s) // a flush may be what ends the process
 	}
 	for i, r := range records {
 		s.from = r.Offset
@@ -165,8 +165,11 @@ func (p *partition) quiet(out *Output) bool {
 	return false
 }
 
-// durable waits until what the partition has written is flushed.
-func (p *partition) durable() bool {
+// durable waits until what the partition has written is flushed. The suspicion
+// rests once a flush has failed: that is no death, and what it waits for may be
+// away for days, in which other partitions have suspects and processes are
+// killed from outside.
+func (p *partition) durable(s *suspicion) bool {
 	if p.c.flusher == nil {
 		return true
 	}
@@ -175,6 +178,7 @@ func (p *partition) durable() bool {
 		if err == nil || errors.Is(err, ErrNotYet) { // the sink chooses to wait: what it then does is not awaited here
 			return true
 		}
+		s.rest()
 		if !p.sleep(backoff(p.c.spec.Backoff, n), phase{Kind: PhaseFlush, Reason: err.Error()}) {
 			return false
 		}

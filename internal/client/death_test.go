@@ -62,6 +62,8 @@ func mortal(role string) error {
 			}
 			return nil
 		})
+	case "flusher":
+		spec.Sink = &paced{buffering: buffering{durable: map[string]bool{}}, answer: errors.New("away")}
 	case "concurrent":
 		spec.Stage, spec.Concurrency = s, 8
 	default:
@@ -246,4 +248,40 @@ func done(at map[bus.Partition]int64) (n int64) {
 		}
 	}
 	return n
+}
+
+// A sink whose other side is away is not under suspicion while it waits: after
+// a kill, that would hold up all partitions of the process.
+func TestAfterAKillASinkThatCannotFlushHoldsUpNoOtherPartition(t *testing.T) {
+	t.Parallel()
+	b := openLog(t)
+	send(t, b, 100)
+	spans, err := b.Bounds(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	filled := 0
+	for _, s := range spans {
+		if s.To > s.From {
+			filled++
+		}
+	}
+	kill, _ := spawn(t, b, "flusher")
+	await(t, func() bool { // all partitions have been begun
+		at, err := b.Committed(t.Context(), "decoder-mortal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(at) >= filled
+	})
+	kill()
+	s := &paced{buffering: buffering{durable: map[string]bool{}}, answer: errors.New("away")}
+	rt, end := run(t, b, client.Spec{Name: "mortal", Inputs: []string{in}, Sink: s, Session: 6 * time.Second})
+	await(t, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.buffer) == 100 })
+	s.set(nil)
+	drain(t, rt, "mortal")
+	end()
+	if len(s.durable) != 100 || filled < 2 {
+		t.Errorf("%d durable of %d partitions", len(s.durable), filled)
+	}
 }

@@ -30,7 +30,7 @@ type Client struct {
 	limits   map[string]int // largest record of each output
 
 	commitMu sync.Mutex
-	flushMu  sync.Mutex
+	flushing chan struct{} // a token: one flush at a time
 
 	running atomic.Bool
 	clock   atomic.Int64    // Unix nanoseconds, kept by reports to the second
@@ -55,7 +55,7 @@ func newClient(r *Runtime, spec Spec) *Client {
 	c := &Client{
 		runtime: r, spec: spec, window: orderedWindow, metrics: newMetrics(spec, r.scope),
 		progress: make(chan struct{}, 1), flushNow: make(chan struct{}, 1), freed: make(chan struct{}, 1),
-		partitions: map[bus.Partition]*partition{}, limits: map[string]int{},
+		flushing: make(chan struct{}, 1), partitions: map[bus.Partition]*partition{}, limits: map[string]int{},
 	}
 	var handler any = spec.Stage
 	if spec.Sink != nil {

@@ -345,3 +345,33 @@ func TestAClientThatIsStoppedBeforeItHasJoinedEndsInOrder(t *testing.T) {
 		t.Errorf("it ended with %v", err)
 	}
 }
+
+// hanging is a sink whose flush ends with its context alone.
+type hanging struct {
+	sink
+	begun chan struct{}
+}
+
+func (s *hanging) Flush(ctx context.Context) error {
+	s.begun <- struct{}{}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (s *hanging) Committed() {}
+
+func TestAFlushThatHangsKeepsNoClientFromEnding(t *testing.T) {
+	t.Parallel()
+	b := bustest.Open(t)
+	s := &hanging{sink: sink{values: map[string]int{}}, begun: make(chan struct{}, 10)}
+	_, end := run(t, b, client.Spec{Name: "sink", Inputs: []string{in}, Sink: s, FlushEvery: time.Millisecond})
+	send(t, b, 1)
+	<-s.begun
+	ended := make(chan struct{})
+	go func() { end(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(25 * time.Second):
+		t.Fatal("it does not end")
+	}
+}

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/decodersring/decoder/internal/bus"
@@ -231,10 +232,15 @@ func (c *Client) standsStill(err error) {
 	c.unflushed.Store(&shown)
 }
 
-// flush makes what was written durable and commits it.
+// flush makes what was written durable and commits it. One that ends with the
+// context waits no longer for another that is under way.
 func (c *Client) flush(ctx context.Context) error {
-	c.flushMu.Lock()
-	defer c.flushMu.Unlock()
+	select {
+	case c.flushing <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the flush under way: %w", ctx.Err())
+	}
+	defer func() { <-c.flushing }()
 	all := c.all()
 	written := make([]int64, len(all))
 	news := false
