@@ -8,7 +8,9 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/decodersring/decoder/internal/config"
 )
@@ -128,16 +130,23 @@ func (c Config) Validate() error {
 		errs = append(errs, c.validateMail())
 	case kindWebhook:
 		errs = append(errs, c.validateURL(kindWebhook, c.Webhook.URL))
-		for name := range c.Webhook.Headers {
+		for name, value := range c.Webhook.Headers {
 			own := slices.Contains([]string{"Content-Type", "Host", headerSignature, headerKey}, http.CanonicalHeaderKey(name))
 			field(!headerName.MatchString(name) || own, kindWebhook, "headers: %q cannot be set", name)
+			field(!line(value), kindWebhook, "headers: %q: want one line", name)
 		}
 	case kindSlack:
 		errs = append(errs, c.validateURL(kindSlack, c.Slack.URL))
 	case kindNtfy:
 		errs = append(errs, c.validateURL(kindNtfy, c.Ntfy.URL))
+		field(!line(c.Ntfy.Token), kindNtfy, "token: want one line")
 	}
 	return errors.Join(errs...)
+}
+
+// line reports whether a header can have the value.
+func line(value config.Secret) bool {
+	return strings.IndexFunc(value.Reveal(), unicode.IsControl) < 0
 }
 
 func (c Config) validateMail() error {

@@ -10,11 +10,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"mime"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,6 +61,7 @@ type poster struct {
 	config Config
 	url    *url.URL
 	secure *tls.Config
+	hide   *strings.Replacer // what of the answer may be secret: many a server repeats what it was asked
 }
 
 func newPoster(c Config, secure *tls.Config) (*poster, error) {
@@ -75,7 +78,40 @@ func newPoster(c Config, secure *tls.Config) (*poster, error) {
 	if err != nil {
 		return nil, errors.New("the destination's URL cannot be read") // err quotes it
 	}
-	return &poster{c, u, secure}, nil
+	return &poster{c, u, secure, hiding(secretsOf(c, u)...)}, nil
+}
+
+// secretsOf are what lets one in: the URL, whole and in its parts, and what is
+// sent in headers.
+func secretsOf(c Config, u *url.URL) []string {
+	parts := []string{u.String(), u.RequestURI(), u.Path, u.RawQuery}
+	for _, list := range u.Query() {
+		parts = append(parts, list...)
+	}
+	if c.Webhook != nil {
+		parts = append(parts, c.Webhook.Secret.Reveal())
+		for _, value := range c.Webhook.Headers {
+			parts = append(parts, value.Reveal())
+		}
+	}
+	if c.Ntfy != nil {
+		parts = append(parts, c.Ntfy.Token.Reveal())
+	}
+	return append(parts, strings.Split(u.Path, "/")...)
+}
+
+// hiding replaces secrets, but not those so short that they are in every text.
+func hiding(secrets ...string) *strings.Replacer {
+	var pairs []string
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // the whole before its parts
+	for _, s := range secrets {
+		for _, written := range []string{s, html.EscapeString(s)} {
+			if len(s) > 4 {
+				pairs = append(pairs, written, "***")
+			}
+		}
+	}
+	return strings.NewReplacer(pairs...)
 }
 
 func (p *poster) send(ctx context.Context, m *message) error {
@@ -91,7 +127,7 @@ func (p *poster) send(ctx context.Context, m *message) error {
 	}
 	r.Header = header
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, TLSClientConfig: p.secure, ForceAttemptHTTP2: true, DisableKeepAlives: true,
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: p.secure.Clone(), ForceAttemptHTTP2: true, DisableKeepAlives: true,
 		MaxResponseHeaderBytes: maxAnswer, TLSHandshakeTimeout: sendTimeout / 2,
 	}
 	defer transport.CloseIdleConnections()
@@ -101,7 +137,7 @@ func (p *poster) send(ctx context.Context, m *message) error {
 	}
 	defer answer.Body.Close()
 	said, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer)) // the status says enough
-	return ofStatus(p.url.Host, answer.StatusCode, retryAfter(answer.Header.Get("Retry-After"), time.Now()), string(said))
+	return ofStatus(p.url.Host, answer.StatusCode, retryAfter(answer.Header.Get("Retry-After"), time.Now()), p.hide.Replace(string(said)))
 }
 
 // request returns what is sent. A URL or a secret is in no error.

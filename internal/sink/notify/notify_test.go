@@ -483,8 +483,18 @@ func TestAWebhookIsSignedAndItsSecretsAreNowhereElse(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("%d requests: a redirect is followed", asked)
 	}
+	h.answer = func(w http.ResponseWriter, r *http.Request) bool { // as Express does
+		w.WriteHeader(http.StatusNotFound)
+		fmt.Fprintf(w, "Cannot POST %s, no hook path-secret, not %s %q", r.URL, r.Header.Get("X-Token"), r.URL.Query())
+		return true
+	}
+	l.clock = l.clock.Add(time.Hour)
+	repeated := l.Flush(t.Context())
+	if !strings.Contains(fmt.Sprint(repeated), "Cannot POST ***, no hook ***") {
+		t.Errorf("got %v", repeated)
+	}
 	h.server.Close()
-	for _, err := range []error{redirected, l.Flush(t.Context()), l.Test(t.Context())} {
+	for _, err := range []error{redirected, repeated, l.Flush(t.Context()), l.Test(t.Context())} {
 		if err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("got %v", err)
 		}
@@ -565,21 +575,23 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		return m
 	}
 	for want, c := range map[string]Config{
-		"name: want lower-case":        {Name: "On Call", Webhook: hook("https://h/x")},
-		"name: want exactly one":       {Name: "x"},
-		"exactly one of mail":          {Name: "x", Webhook: hook("https://h/x"), Slack: &Slack{}},
-		"severity":                     {Name: "x", Severity: "grave", Webhook: hook("https://h/x")},
-		"kinds":                        {Name: "x", Kinds: []string{"web"}, Webhook: hook("https://h/x")},
-		"webhook: url: want https://":  {Name: "x", Webhook: hook("h/x")},
-		"webhook: url: want https, or": {Name: "x", Webhook: hook("http://h/x")},
-		"neither a user":               {Name: "x", Webhook: hook("https://u:p@h/x")},
-		`headers: "host"`:              {Name: "x", Webhook: &Webhook{URL: config.NewSecret("https://h/x"), Headers: map[string]config.Secret{"host": {}}}},
-		"ntfy: url: want the topic":    {Name: "x", Ntfy: &Ntfy{URL: config.NewSecret("https://ntfy.sh")}},
-		"server: want smtp://":         {Name: "x", Mail: mail(func(m *Mail) { m.Server = "mail.example:25" })},
-		"mail: want user and password": {Name: "x", Mail: mail(func(m *Mail) { m.User = "u" })},
-		"to: want at least one":        {Name: "x", Mail: mail(func(m *Mail) { m.To = nil })},
-		`"bob" is no address`:          {Name: "x", Mail: mail(func(m *Mail) { m.To = []string{"bob"} })},
-		`"d\r\nBcc: x" is no address`:  {Name: "x", Mail: mail(func(m *Mail) { m.From = "d\r\nBcc: x" })},
+		"name: want lower-case":           {Name: "On Call", Webhook: hook("https://h/x")},
+		"name: want exactly one":          {Name: "x"},
+		"exactly one of mail":             {Name: "x", Webhook: hook("https://h/x"), Slack: &Slack{}},
+		"severity":                        {Name: "x", Severity: "grave", Webhook: hook("https://h/x")},
+		"kinds":                           {Name: "x", Kinds: []string{"web"}, Webhook: hook("https://h/x")},
+		"webhook: url: want https://":     {Name: "x", Webhook: hook("h/x")},
+		"webhook: url: want https, or":    {Name: "x", Webhook: hook("http://h/x")},
+		"neither a user":                  {Name: "x", Webhook: hook("https://u:p@h/x")},
+		`headers: "host"`:                 {Name: "x", Webhook: &Webhook{URL: config.NewSecret("https://h/x"), Headers: map[string]config.Secret{"host": {}}}},
+		`headers: "X-Key": want one line`: {Name: "x", Webhook: &Webhook{URL: config.NewSecret("https://h/x"), Headers: map[string]config.Secret{"X-Key": config.NewSecret("a\nb")}}},
+		"token: want one line":            {Name: "x", Ntfy: &Ntfy{URL: config.NewSecret("https://h/x"), Token: config.NewSecret("a\r\nb")}},
+		"ntfy: url: want the topic":       {Name: "x", Ntfy: &Ntfy{URL: config.NewSecret("https://ntfy.sh")}},
+		"server: want smtp://":            {Name: "x", Mail: mail(func(m *Mail) { m.Server = "mail.example:25" })},
+		"mail: want user and password":    {Name: "x", Mail: mail(func(m *Mail) { m.User = "u" })},
+		"to: want at least one":           {Name: "x", Mail: mail(func(m *Mail) { m.To = nil })},
+		`"bob" is no address`:             {Name: "x", Mail: mail(func(m *Mail) { m.To = []string{"bob"} })},
+		`"d\r\nBcc: x" is no address`:     {Name: "x", Mail: mail(func(m *Mail) { m.From = "d\r\nBcc: x" })},
 	} {
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", want, err)
@@ -587,6 +599,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 	}
 	for _, c := range []Config{
 		{Name: "x", Webhook: hook("http://127.0.0.1:8/x")}, {Name: "x", Insecure: true, Webhook: hook("http://h/x")},
+		{Name: "x", Webhook: &Webhook{URL: config.NewSecret("https://h/x"), Headers: map[string]config.Secret{"X-Key": config.NewSecret("schlüssel 1")}}},
 		{Name: "x", Mail: mail(func(*Mail) {})}, {Name: "x", Mail: mail(func(m *Mail) { m.From = "Decoder <d@mine.example>" })},
 	} {
 		if err := c.Validate(); err != nil {
