@@ -30,7 +30,7 @@ func (c *notifyListCmd) Run(ctx context.Context, g *globals, io streams) error {
 		fmt.Fprintln(io.err, "nobody is told of alerts: name somebody under notify in the configuration")
 		return nil
 	}
-	return list(io.out, c.JSON, all, "NAME KIND FROM TOLD WAITING ERROR", func(d api.Destination) []string {
+	return list(io.out, c.JSON, all, "NAME KIND SEVERITY TOLD WAITING ERROR", func(d api.Destination) []string {
 		return []string{d.Name, d.Kind, d.Severity, local(d.Told), number(d.Waiting), firstLine(d.Error)}
 	})
 }

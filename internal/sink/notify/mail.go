@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/mail"
 	"net/textproto"
 	"slices"
 	"strconv"
@@ -39,8 +40,11 @@ func newMailer(c Config, secure *tls.Config) (*mailer, error) {
 	}
 	secure = secure.Clone()
 	secure.ServerName = s.host
-	from := strings.Trim(c.Mail.From, "<> ")
-	return &mailer{*c.Mail, s, secure, strings.TrimSuffix(from[strings.LastIndexByte(from, '@')+1:], ">")}, nil
+	from, err := mail.ParseAddress(c.Mail.From)
+	if err != nil {
+		return nil, fmt.Errorf("reading the sender's address: %w", err)
+	}
+	return &mailer{*c.Mail, s, secure, from.Address[strings.LastIndexByte(from.Address, '@')+1:]}, nil
 }
 
 func (m *mailer) send(ctx context.Context, msg *message) error {
@@ -50,14 +54,13 @@ func (m *mailer) send(ctx context.Context, msg *message) error {
 	if err != nil {
 		return fault.NewThrottled(codeRefused, forPerson, err)
 	}
-	var conn net.Conn // the library leaves it open when it does not come to terms with the server
-	defer func() {
-		if conn != nil {
-			_ = conn.Close()
+	c, err := m.client(func(dialing context.Context, network, address string) (net.Conn, error) {
+		conn, err := m.dial(dialing, network, address)
+		if err == nil {
+			// The library leaves it open when it does not come to terms with
+			// the server, and heeds no context once it is connected.
+			context.AfterFunc(ctx, func() { _ = conn.Close() })
 		}
-	}()
-	c, err := m.client(func(ctx context.Context, network, address string) (_ net.Conn, err error) {
-		conn, err = m.dial(ctx, network, address)
 		return conn, err
 	})
 	if err != nil {
@@ -114,6 +117,7 @@ func (m *mailer) dial(ctx context.Context, network, address string) (net.Conn, e
 			return nil, errors.Join(err, conn.Close())
 		}
 	}
+	conn = &bounded{conn, maxReplies}
 	if !m.server.tls {
 		return conn, nil
 	}
@@ -122,6 +126,24 @@ func (m *mailer) dial(ctx context.Context, network, address string) (net.Conn, e
 		return nil, errors.Join(err, conn.Close())
 	}
 	return secured, nil
+}
+
+// maxReplies bounds what a server may say in all, certificates included: the
+// library reads lines of any length, and any number.
+const maxReplies = 1 << 20
+
+type bounded struct {
+	net.Conn
+	left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, errors.New("it says more than any mail server has to")
+	}
+	n, err := b.Conn.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
 }
 
 // signIn signs in by what the server offers. The connection is encrypted by
@@ -187,7 +209,7 @@ func (m *mailer) class(err error, unanswered string) error {
 	if e, ok := errors.AsType[*textproto.Error](err); ok && code == 0 {
 		code = e.Code
 	}
-	said := fmt.Errorf("mail server %s: %s", m.server.host, clean(err.Error(), 2*maxReason))
+	said := fmt.Errorf("mail server %s: %s", m.server.host, clean(hiding(m.config.Password.Reveal()).Replace(err.Error()), 2*maxReason))
 	return ofReply(code, unanswered, said)
 }
 

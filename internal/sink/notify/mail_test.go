@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/decodersring/decoder/internal/config"
 	"github.com/decodersring/decoder/internal/fault"
@@ -76,6 +78,14 @@ func (p *postOffice) serve(conn net.Conn, direct bool) {
 		p.mu.Unlock()
 		switch {
 		case reply == "hang up":
+			return
+		case reply == "say nothing":
+			_, _ = io.Copy(io.Discard, conn)
+			return
+		case reply == "say all":
+			for err = nil; err == nil; {
+				_, err = io.WriteString(conn, "250-"+strings.Repeat("x", 1000))
+			}
 			return
 		case reply != "":
 			say(reply)
@@ -159,6 +169,7 @@ func TestWhatAMailServerRefusesIsClassed(t *testing.T) {
 		class       fault.Class
 		code, text  string
 	}{
+		"password shown": {"AUTH", "535 5.7.8 hush hush is wrong", fault.Throttled, codeDenied, "*** is wrong"},
 		"password":       {"AUTH", "535 5.7.8 authentication failed", fault.Throttled, codeDenied, "does not accept user and password"},
 		"auth later":     {"AUTH", "454 4.7.0 try later", fault.Throttled, codeBusy, "try later"},
 		"sender":         {"MAIL", "550 5.1.8 who?", fault.Throttled, codeRefused, "who?"},
@@ -203,5 +214,34 @@ func TestNothingIsSaidToAServerThatIsNotTrusted(t *testing.T) {
 	_ = none.l.Close()
 	if err := none.destination("smtp", true).send(t.Context(), msg); err == nil || fault.Of(err).Code != codeUnreachable || fault.Of(err).Class != fault.Retry {
 		t.Errorf("nobody listens: %v", err)
+	}
+}
+
+func TestAMailServerThatGoesOnForEverIsLeft(t *testing.T) {
+	for reply, want := range map[string]string{"say all": "says more than any", "say nothing": ""} {
+		for _, verb := range []string{"EHLO", "MAIL"} {
+			p := openPostOffice(t, false, "AUTH PLAIN")
+			p.replies[verb] = reply
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			if reply == "say nothing" {
+				cancel()
+				ctx, cancel = context.WithTimeout(t.Context(), 200*time.Millisecond)
+			}
+			began := time.Now()
+			err := p.destination("smtp", true).send(ctx, told(t, record(t, nil)))
+			if err == nil || !strings.Contains(err.Error(), want) || time.Since(began) > 4*time.Second {
+				t.Errorf("%s to %s: %v after %v", reply, verb, err, time.Since(began))
+			}
+			cancel()
+		}
+	}
+}
+
+func TestTheDomainOfMessageIDsIsTheSenders(t *testing.T) {
+	for _, from := range []string{"d@mine.example", "<d@mine.example>", "Decoder <d@mine.example>", "d@mine.example (the program)"} {
+		m, err := newMailer(Config{Mail: &Mail{Server: "smtp://127.0.0.1", From: from, To: []string{"bob@mine.example"}}}, nil)
+		if err != nil || m.domain != "mine.example" {
+			t.Errorf("%s: %+v, %v", from, m, err)
+		}
 	}
 }

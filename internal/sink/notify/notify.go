@@ -42,6 +42,7 @@ type Sink struct {
 	flown   map[string]string // and its alerts
 	failed  error             // why the last attempt did; nil: it did not
 	failure time.Time         // when
+	until   time.Time         // the destination asked to be left alone
 }
 
 // sender is a way to a destination. An error is classified by package fault;
@@ -189,6 +190,10 @@ func (s *Sink) next(ctx context.Context) (m *message, all bool, err error) {
 			return nil, true, nil
 		}
 	}
+	if wait := s.until.Sub(s.now()); wait > 0 { // whoever asks: a client that begins or ends does so at its own pace
+		e := fault.Of(s.failed)
+		return nil, false, fault.NewThrottled(e.Code, wait, e.Err)
+	}
 	if !s.memory.due(s.now(), time.Duration(s.config.Every)) {
 		return nil, false, client.ErrNotYet
 	}
@@ -231,7 +236,10 @@ func (s *Sink) passOver() {
 func (s *Sink) missed(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failed, s.failure = err, s.now()
+	s.failed, s.failure, s.until = err, s.now(), time.Time{}
+	if e := fault.Of(err); e.Class == fault.Throttled {
+		s.until = s.failure.Add(e.After)
+	}
 	if code := fault.Of(err).Code; code == codeNoAnswer || code == codeFailed || errors.Is(err, context.Canceled) {
 		return
 	}
@@ -254,7 +262,7 @@ func (s *Sink) missed(err error) {
 func (s *Sink) arrived(ctx context.Context, m *message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failed, s.sending, s.flying, s.flown = nil, nil, nil, nil
+	s.failed, s.until, s.sending, s.flying, s.flown = nil, time.Time{}, nil, nil, nil
 	now := s.now()
 	if err := s.memory.tell(ctx, m, now, now.Add(-time.Duration(s.config.Again))); err != nil {
 		s.log(ctx, "what was told is not noted, and may be told again after a restart", "destination", s.config.Name, "err", err)

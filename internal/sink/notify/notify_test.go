@@ -304,6 +304,32 @@ func TestWhatMayHaveArrivedIsSentAsItWas(t *testing.T) {
 	h.tells(1, "2")
 }
 
+func TestADestinationIsLeftAloneForAsLongAsItAsks(t *testing.T) {
+	h := listen(t)
+	l := begin(t, t.TempDir(), h.config())
+	l.raise("a/1/high")
+	asked := 0
+	h.answer = func(w http.ResponseWriter, r *http.Request) bool {
+		asked++
+		w.Header().Set("Retry-After", "600")
+		w.WriteHeader(http.StatusTooManyRequests)
+		return true
+	}
+	for range 3 { // as when partitions move, and the program ends
+		if e := fault.Of(l.Flush(t.Context())); e.Code != codeBusy || e.After > 10*time.Minute || e.After < 9*time.Minute {
+			t.Errorf("got %+v", e)
+		}
+		l.clock = l.clock.Add(10 * time.Second)
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+	h.answer = nil
+	l.clock = l.clock.Add(10 * time.Minute)
+	l.flush(nil)
+	h.tells(0, "1")
+}
+
 // What comes while a message goes out is no part of the flush: else it would
 // never end while alerts keep coming, and no offset be committed.
 func TestAlertsThatKeepComingDoNotKeepOffsetsFromBeingCommitted(t *testing.T) {

@@ -39,8 +39,10 @@ var (
 	scheme = regexp.MustCompile(`(?i)\bhttp(s?)://`)
 	ipv4   = regexp.MustCompile(`\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b`)
 	// alike is what else a dot or an @ of a name may be written as (UTS 46).
-	alike  = strings.NewReplacer("。", ".", "．", ".", "｡", ".", "＠", "@", "﹫", "@")
-	marked = strings.NewReplacer("://", "[://]", "@", "[@]", "`", "'") // a backtick would end a block of code
+	alike = strings.NewReplacer("。", ".", "．", ".", "｡", ".", "＠", "@", "﹫", "@")
+	// marked: a backtick would end a block of code, and =? begins an encoded
+	// word (RFC 2047), which a subject is shown without.
+	marked = strings.NewReplacer("://", "[://]", "@", "[@]", "`", "'", "=?", "= ?")
 )
 
 // defang makes text that nothing makes a link, an address or a mention of:
@@ -57,7 +59,7 @@ func defang(s string) string {
 	var b strings.Builder
 	before := ' '
 	for i, r := range s {
-		if r == '.' && wordy(before) {
+		if r == '.' && !unicode.IsSpace(before) {
 			if next, _ := utf8.DecodeRuneInString(s[i+1:]); unicode.IsLetter(next) {
 				b.WriteString("[.]")
 				before = r
@@ -69,5 +71,3 @@ func defang(s string) string {
 	}
 	return b.String()
 }
-
-func wordy(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || r == '-' || r == '_' }

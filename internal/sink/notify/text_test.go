@@ -47,6 +47,9 @@ func TestTextFromOutsideIsOneHarmlessLine(t *testing.T) {
 		"@everyone <!channel> `rm`":            "[@]everyone <!channel> 'rm'",
 		"xn--80ak6aa92e.com":                   "xn--80ak6aa92e[.]com",
 		"пример.рф":                            "пример[.]рф",
+		"मेरी.भारत and 💩.la":                   "मेरी[.]भारत and 💩[.]la",
+		"=?utf-8?q?evil=2Eexample?=":           "= ?utf-8?q?evil=2Eexample?=",
+		"see x. Then .exe":                     "see x. Then .exe",
 		"a_b-.example":                         "a_b-[.]example",
 	} {
 		if got := defang(in); got != want {
