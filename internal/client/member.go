@@ -111,7 +111,9 @@ func (c *Client) windDown(ctx context.Context, mine []*partition) {
 		p.mu.Unlock()
 	}
 	if c.flusher != nil {
-		if err := c.flush(ctx); err != nil && !errors.Is(err, ErrNotYet) {
+		flushing, cancel := context.WithTimeout(ctx, leaving-inReserve)
+		defer cancel()
+		if err := c.flush(flushing); err != nil && !errors.Is(err, ErrNotYet) {
 			c.runtime.scope.Logger().WarnContext(ctx, "sink is not flushed, its records will be written again", "client", c.spec.Name, "err", err)
 		}
 	}

@@ -49,6 +49,7 @@ const (
 	orderedWindow = 256              // entries, of up to chunkRecords each
 	grace         = 5 * time.Second  // for records being handled when a partition is taken
 	leaving       = 10 * time.Second // for the last flush and commit
+	inReserve     = 3 * time.Second  // of it for the commit alone: what is not flushed is at least no death
 )
 
 func newClient(r *Runtime, spec Spec) *Client {
