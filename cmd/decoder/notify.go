@@ -50,7 +50,7 @@ func (c *notifyTestCmd) Run(ctx context.Context, g *globals, io streams) error {
 	case err != nil:
 		return asUsage(err)
 	case refused != "":
-		return fmt.Errorf("%s was not told: %s", c.Name, firstLine(refused))
+		return fmt.Errorf("telling %s: %s", c.Name, firstLine(refused))
 	}
 	fmt.Fprintf(io.err, "%s has taken a trial message\n", c.Name)
 	return nil

@@ -50,7 +50,7 @@ func newMailer(c Config, secure *tls.Config) (*mailer, error) {
 func (m *mailer) send(ctx context.Context, msg *message) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	out, err := m.message(msg)
+	out, err := m.message(msg, m.config.To...)
 	if err != nil {
 		return fault.NewThrottled(codeRefused, forPerson, err)
 	}
@@ -70,6 +70,11 @@ func (m *mailer) send(ctx context.Context, msg *message) error {
 		return m.class(err, codeUnreachable)
 	}
 	err = c.Send(out)
+	if e, ok := errors.AsType[*gomail.SendError](err); ok && e.Reason == gomail.ErrSMTPRcptTo && e.ErrorCode() >= 500 && len(m.config.To) > 1 {
+		if some := m.oneByOne(c, msg); some != nil {
+			return some
+		}
+	}
 	if err != nil && !out.IsDelivered() {
 		code := codeUnreachable
 		if e, ok := errors.AsType[*gomail.SendError](err); ok && e.Reason == gomail.ErrSMTPDataClose {
@@ -79,6 +84,26 @@ func (m *mailer) send(ctx context.Context, msg *message) error {
 	}
 	_ = c.Close() // the message is the server's by now, whatever it says to QUIT
 	return nil
+}
+
+// oneByOne tells those whom the server does not refuse, when it refuses some:
+// one that has left keeps nobody else from being told. It returns nil if it
+// refuses all.
+func (m *mailer) oneByOne(c *gomail.Client, msg *message) error {
+	var refused []string
+	for _, to := range m.config.To {
+		out, err := m.message(msg, to)
+		if err == nil {
+			err = c.Send(out)
+		}
+		if err != nil && !out.IsDelivered() {
+			refused = append(refused, to)
+		}
+	}
+	if len(refused) == len(m.config.To) {
+		return nil
+	}
+	return &partly{fmt.Errorf("mail server %s takes nothing for %s; the others are told", m.server.host, strings.Join(refused, ", "))}
 }
 
 // client returns a client for one message.
@@ -175,9 +200,9 @@ func (s *signIn) Start(server *smtp.ServerInfo) (proto string, toServer []byte, 
 
 // message makes the mail: text alone, with what keeps it from being answered by
 // a machine (RFC 3834) and puts those of one group into one thread.
-func (m *mailer) message(msg *message) (*gomail.Msg, error) {
+func (m *mailer) message(msg *message, to ...string) (*gomail.Msg, error) {
 	out := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
-	if err := errors.Join(out.From(m.config.From), out.To(m.config.To...)); err != nil {
+	if err := errors.Join(out.From(m.config.From), out.To(to...)); err != nil {
 		return nil, fmt.Errorf("writing the mail's addresses: %w", err)
 	}
 	out.Subject(msg.Title)

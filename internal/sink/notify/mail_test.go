@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -74,7 +75,7 @@ func (p *postOffice) serve(conn net.Conn, direct bool) {
 		verb, _, _ := strings.Cut(line, " ")
 		p.mu.Lock()
 		p.heard = append(p.heard, line)
-		reply := p.replies[verb]
+		reply := cmp.Or(p.replies[line], p.replies[verb])
 		p.mu.Unlock()
 		switch {
 		case reply == "hang up":
@@ -234,6 +235,31 @@ func TestAMailServerThatGoesOnForEverIsLeft(t *testing.T) {
 			}
 			cancel()
 		}
+	}
+}
+
+func TestOneWhoIsRefusedKeepsNobodyElseFromBeingTold(t *testing.T) {
+	p := openPostOffice(t, false, "AUTH PLAIN")
+	p.replies["RCPT TO:<bob@mine.example>"] = "550 5.1.1 no such person"
+	m := p.destination("smtp", true)
+	l := begin(t, t.TempDir(), listen(t).config())
+	l.to = m
+	l.raise("a/1/high")
+	l.flush(nil)
+	l.raise("a/2/high")
+	l.flush(nil)
+	if len(p.mails) != 1 || strings.Contains(p.mails[0], "bob@") || !strings.Contains(p.mails[0], "eve@mine.example") {
+		t.Errorf("mails %q", p.mails)
+	}
+	if s, err := l.Status(t.Context()); err != nil || s.Waiting != 0 || s.Told.IsZero() || !strings.Contains(s.Error, "nothing for bob@mine.example; the others are told") {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if err := l.Test(t.Context()); err == nil {
+		t.Error("a trial does not say so")
+	}
+	p.replies["RCPT TO:<eve@mine.example>"] = "550 5.1.1 nor she"
+	if err := m.send(t.Context(), told(t, record(t, nil))); fault.Of(err).Code != codeRefused || !strings.Contains(err.Error(), "nor she") {
+		t.Errorf("all are refused: %v", err)
 	}
 }
 

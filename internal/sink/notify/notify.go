@@ -46,11 +46,13 @@ type Sink struct {
 }
 
 // sender is a way to a destination. An error is classified by package fault;
-// one whose code is codeNoAnswer or codeUnavailable leaves open whether the
-// message has arrived.
+// one whose code is codeNoAnswer or codeFailed leaves open whether the message
+// has arrived, and a partly says that it has, though not everywhere.
 type sender interface {
 	send(ctx context.Context, m *message) error
 }
+
+type partly struct{ error }
 
 // Deps are what a destination works with.
 type Deps struct {
@@ -163,11 +165,13 @@ func (s *Sink) Flush(ctx context.Context) error {
 		if m, all, err = s.next(ctx); m == nil || err != nil {
 			return err
 		}
-		if err := s.to.send(ctx, m); err != nil {
+		err = s.to.send(ctx, m)
+		some, _ := errors.AsType[*partly](err)
+		if err != nil && some == nil {
 			s.missed(err)
 			return fmt.Errorf("telling %s: %w", s.config.Name, err)
 		}
-		s.arrived(ctx, m)
+		s.arrived(ctx, m, some)
 	}
 	return nil
 }
@@ -259,11 +263,15 @@ func (s *Sink) missed(err error) {
 	s.flying, s.flown = nil, nil
 }
 
-func (s *Sink) arrived(ctx context.Context, m *message) {
+func (s *Sink) arrived(ctx context.Context, m *message, some *partly) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failed, s.until, s.sending, s.flying, s.flown = nil, time.Time{}, nil, nil, nil
 	now := s.now()
+	if some != nil {
+		s.failed, s.failure = some, now
+		s.log(ctx, "message has not reached all", "destination", s.config.Name, "err", some)
+	}
 	if err := s.memory.tell(ctx, m, now, now.Add(-time.Duration(s.config.Again))); err != nil {
 		s.log(ctx, "what was told is not noted, and may be told again after a restart", "destination", s.config.Name, "err", err)
 	}

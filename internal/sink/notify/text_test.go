@@ -205,7 +205,7 @@ func mailAs(t testing.TB, m *message) (*mail.Message, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := s.message(m)
+	out, err := s.message(m, s.config.To...)
 	if err != nil {
 		t.Fatal(err)
 	}
