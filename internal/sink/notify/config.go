@@ -160,9 +160,12 @@ func (c Config) validateMail() error {
 	case len(m.To) == 0:
 		return config.Fieldf(kindMail, "to: want at least one address")
 	}
-	for _, address := range append([]string{m.From}, m.To...) {
+	if _, err := mail.ParseAddress(m.From); err != nil {
+		return config.Fieldf(kindMail, "from: %q is no address", m.From)
+	}
+	for _, address := range m.To {
 		if _, err := mail.ParseAddress(address); err != nil {
-			return config.Fieldf(kindMail, "%q is no address", address)
+			return config.Fieldf(kindMail, "to: %q is no address", address)
 		}
 	}
 	return nil

@@ -568,12 +568,17 @@ func TestACertificateOfAnUnknownAuthorityIsRefused(t *testing.T) {
 	if err := l.Test(t.Context()); err == nil || fault.Of(err).Code != codeUnreachable || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("got %v", err)
 	}
-	trusting, err := New(c, Deps{Secure: server.Client().Transport.(*http.Transport).TLSClientConfig})
+	secure := server.Client().Transport.(*http.Transport).TLSClientConfig
+	before := len(secure.NextProtos)
+	trusting, err := New(c, Deps{Secure: secure})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := trusting.Test(t.Context()); err == nil || fault.Of(err).Code != codeDenied { // it is reached, and answers 404
 		t.Errorf("got %v", err)
+	}
+	if len(secure.NextProtos) != before { // a trial may go out beside an alert
+		t.Error("sending changes the settings of TLS")
 	}
 }
 
@@ -601,23 +606,23 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		return m
 	}
 	for want, c := range map[string]Config{
-		"name: want lower-case":           {Name: "On Call", Webhook: hook("https://h/x")},
-		"name: want exactly one":          {Name: "x"},
-		"exactly one of mail":             {Name: "x", Webhook: hook("https://h/x"), Slack: &Slack{}},
-		"severity":                        {Name: "x", Severity: "grave", Webhook: hook("https://h/x")},
-		"kinds":                           {Name: "x", Kinds: []string{"web"}, Webhook: hook("https://h/x")},
-		"webhook: url: want https://":     {Name: "x", Webhook: hook("h/x")},
-		"webhook: url: want https, or":    {Name: "x", Webhook: hook("http://h/x")},
-		"neither a user":                  {Name: "x", Webhook: hook("https://u:p@h/x")},
-		`headers: "host"`:                 {Name: "x", Webhook: &Webhook{URL: config.NewSecret("https://h/x"), Headers: map[string]config.Secret{"host": {}}}},
-		`headers: "X-Key": want one line`: {Name: "x", Webhook: &Webhook{URL: config.NewSecret("https://h/x"), Headers: map[string]config.Secret{"X-Key": config.NewSecret("a\nb")}}},
-		"token: want one line":            {Name: "x", Ntfy: &Ntfy{URL: config.NewSecret("https://h/x"), Token: config.NewSecret("a\r\nb")}},
-		"ntfy: url: want the topic":       {Name: "x", Ntfy: &Ntfy{URL: config.NewSecret("https://ntfy.sh")}},
-		"server: want smtp://":            {Name: "x", Mail: mail(func(m *Mail) { m.Server = "mail.example:25" })},
-		"mail: want user and password":    {Name: "x", Mail: mail(func(m *Mail) { m.User = "u" })},
-		"to: want at least one":           {Name: "x", Mail: mail(func(m *Mail) { m.To = nil })},
-		`"bob" is no address`:             {Name: "x", Mail: mail(func(m *Mail) { m.To = []string{"bob"} })},
-		`"d\r\nBcc: x" is no address`:     {Name: "x", Mail: mail(func(m *Mail) { m.From = "d\r\nBcc: x" })},
+		"name: want lower-case":             {Name: "On Call", Webhook: hook("https://h/x")},
+		"name: want exactly one":            {Name: "x"},
+		"exactly one of mail":               {Name: "x", Webhook: hook("https://h/x"), Slack: &Slack{}},
+		"severity":                          {Name: "x", Severity: "grave", Webhook: hook("https://h/x")},
+		"kinds":                             {Name: "x", Kinds: []string{"web"}, Webhook: hook("https://h/x")},
+		"webhook: url: want https://":       {Name: "x", Webhook: hook("h/x")},
+		"webhook: url: want https, or":      {Name: "x", Webhook: hook("http://h/x")},
+		"neither a user":                    {Name: "x", Webhook: hook("https://u:p@h/x")},
+		`headers: "host"`:                   {Name: "x", Webhook: &Webhook{URL: config.NewSecret("https://h/x"), Headers: map[string]config.Secret{"host": {}}}},
+		`headers: "X-Key": want one line`:   {Name: "x", Webhook: &Webhook{URL: config.NewSecret("https://h/x"), Headers: map[string]config.Secret{"X-Key": config.NewSecret("a\nb")}}},
+		"token: want one line":              {Name: "x", Ntfy: &Ntfy{URL: config.NewSecret("https://h/x"), Token: config.NewSecret("a\r\nb")}},
+		"ntfy: url: want the topic":         {Name: "x", Ntfy: &Ntfy{URL: config.NewSecret("https://ntfy.sh")}},
+		"server: want smtp://":              {Name: "x", Mail: mail(func(m *Mail) { m.Server = "mail.example:25" })},
+		"mail: want user and password":      {Name: "x", Mail: mail(func(m *Mail) { m.User = "u" })},
+		"to: want at least one":             {Name: "x", Mail: mail(func(m *Mail) { m.To = nil })},
+		`to: "bob" is no address`:           {Name: "x", Mail: mail(func(m *Mail) { m.To = []string{"bob"} })},
+		`from: "d\r\nBcc: x" is no address`: {Name: "x", Mail: mail(func(m *Mail) { m.From = "d\r\nBcc: x" })},
 	} {
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", want, err)

@@ -111,8 +111,10 @@ func clientCondition(s client.Status, now time.Time, patience time.Duration) con
 	case client.PhaseStuck:
 		c.level, c.title = high, s.Client+" hangs in a call that does not return"
 		c.benign = "The call is known to take so long."
-	case client.PhaseOutage, client.PhaseFlush:
+	case client.PhaseOutage:
 		c.level, c.title = medium, s.Client+" is paused: its other side does not answer"
+	case client.PhaseFlush:
+		c.level, c.title = medium, s.Client+" is paused: its other side takes nothing"
 	case client.PhaseLog:
 		c.level, c.title = high, s.Client+" waits for the log"
 	}
