@@ -43,33 +43,6 @@ func (m *Manager) DeleteOffsets(req *kmsg.OffsetDeleteRequest) *kmsg.OffsetDelet
 	return resp
 }
 
-// subscribed returns the topics the members read; nil when they cannot be
-// told.
-func (g *group) subscribed() map[string]bool {
-	all := map[string]bool{}
-	for _, mb := range g.members {
-		for _, p := range mb.protocols {
-			topics, ok := g.topics(p.Metadata)
-			if !ok {
-				return nil
-			}
-			for _, t := range topics {
-				all[t] = true
-			}
-		}
-	}
-	return all
-}
-
-// topics returns those of a consumer's subscription, if it is one.
-func (g *group) topics(subscription []byte) ([]string, bool) {
-	var meta kmsg.ConsumerMemberMetadata
-	if g.protocolType != "consumer" || meta.ReadFrom(subscription) != nil {
-		return nil, false
-	}
-	return meta.Topics, true
-}
-
 // TopicDeleted forgets every offset of the topic: one of the same name may
 // come, and its offsets begin at 0. It returns when that is durable; if it
 // cannot be, the topic's id in what the log has keeps it from coming back.

@@ -43,7 +43,7 @@ type group struct {
 	members      map[string]*member
 	static       map[string]string // instance id to member id
 	pending      map[string]*timer
-	deleting     bool   // it is, or just being
+	deleting     bool   // its deletion is being written, or is durable
 	delayed      bool   // a new group waits for more members
 	rebalance    *timer // ends joining, or the wait for the assignment
 	offsets      map[topicPartition]*offset
@@ -225,20 +225,4 @@ func (g *group) describe(r *kmsg.DescribeGroupsResponseGroup) {
 		}
 		r.Members = append(r.Members, d)
 	}
-}
-
-// metadata returns what the member said for the protocol.
-func (mb *member) metadata(protocol string) []byte {
-	for _, p := range mb.protocols {
-		if p.Name == protocol {
-			return p.Metadata
-		}
-	}
-	return nil
-}
-
-func (mb *member) sameProtocols(ps []kmsg.JoinGroupRequestProtocol) bool {
-	return slices.EqualFunc(mb.protocols, ps, func(a, b kmsg.JoinGroupRequestProtocol) bool {
-		return a.Name == b.Name && slices.Equal(a.Metadata, b.Metadata)
-	})
 }

@@ -93,60 +93,6 @@ func (m *Manager) join(j joinCall) int16 {
 	return code.None
 }
 
-// fits says whether the request has the group's protocol type and a protocol
-// that all members know.
-func (g *group) fits(j joinCall) bool {
-	if len(g.members) == 0 {
-		return true
-	}
-	common := g.common(j.MemberID)
-	return j.ProtocolType == g.protocolType && (common == nil ||
-		slices.ContainsFunc(j.Protocols, func(p kmsg.JoinGroupRequestProtocol) bool { return common[p.Name] }))
-}
-
-// hasRoom says whether what all members say of themselves is within the bound
-// with the request.
-func (g *group) hasRoom(j joinCall) bool {
-	n, itself := size(j.client.ID, j.InstanceID, j.Protocols), j.MemberID
-	if j.InstanceID != nil {
-		itself = g.static[*j.InstanceID]
-	}
-	for id, mb := range g.members {
-		if id != itself {
-			n += size(mb.ClientID, mb.InstanceID, mb.protocols)
-		}
-	}
-	return n <= maxGroupBytes
-}
-
-func size(clientID string, instance *string, ps []kmsg.JoinGroupRequestProtocol) int {
-	n := 2 * len(clientID) // it is in the member's id too
-	if instance != nil {
-		n += 2 * len(*instance)
-	}
-	for _, p := range ps {
-		n += 64 + len(p.Name) + len(p.Metadata) // and what an element takes
-	}
-	return n
-}
-
-// common returns the protocols that all members know, but for one member that
-// is asked anew; nil when there is no other.
-func (g *group) common(except string) map[string]bool {
-	var all map[string]bool
-	for id, mb := range g.members {
-		if id == except {
-			continue
-		}
-		known := map[string]bool{}
-		for _, p := range mb.protocols {
-			known[p.Name] = all == nil || all[p.Name]
-		}
-		all = known
-	}
-	return all
-}
-
 // joinNew takes in a member without an id. Unless it has a name of its own it
 // is told its id first and asked to come again, so that a client that gave up
 // waiting is not counted twice.
@@ -227,20 +173,6 @@ func (g *group) replace(mb *member, j joinCall, id string) {
 			g.answer(mb, code.None)
 		}
 	})
-}
-
-// sameWish says whether two subscriptions of consumers are to the same topics:
-// what a member owned, it owns no more when it comes back. Those of others are
-// the same to the byte.
-func (g *group) sameWish(a, b []byte) bool {
-	x, known := g.topics(a)
-	y, alsoKnown := g.topics(b)
-	if known && alsoKnown {
-		slices.Sort(x)
-		slices.Sort(y)
-		return slices.Equal(x, y)
-	}
-	return bytes.Equal(a, b)
 }
 
 func (mb *member) update(j joinCall) {
@@ -376,26 +308,6 @@ func (g *group) joined(j joinCall, mb *member) *kmsg.JoinGroupResponse {
 		r.Members = append(r.Members, m)
 	}
 	return r
-}
-
-// vote chooses among the protocols that all members know the one most of
-// them like best.
-func (g *group) vote() string {
-	common := g.common("")
-	votes := map[string]int{}
-	best := ""
-	for _, mb := range g.sorted() {
-		i := slices.IndexFunc(mb.protocols, func(p kmsg.JoinGroupRequestProtocol) bool { return common[p.Name] })
-		if i < 0 {
-			continue // the members have nothing in common
-		}
-		name := mb.protocols[i].Name
-		votes[name]++
-		if best == "" || votes[name] > votes[best] {
-			best = name
-		}
-	}
-	return best
 }
 
 // dropUnsynced ends the wait for the leader's assignment: members that did
