@@ -69,6 +69,32 @@ func TestPartitionThatFailsDuringACheckpointComesBack(t *testing.T) {
 	}
 }
 
+// Retention goes on for all partitions while one waits for its disk.
+func TestRetentionWaitsForNoSync(t *testing.T) {
+	fsys := newCrashFS(1)
+	s := open(t, fsys, func(o *Options) { o.JournalMaxBatch = -1 })
+	defer s.stop()
+	p := s.topic("t", 1, ConfigSegmentBytes, "16384", "retention.bytes", "20000").Partition(0)
+	for range 40 {
+		mustAppend(t, p, batch("a", 1, 1500))
+	}
+	if err := s.checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	blocked, release := fsys.hangs(logSuffix)
+	if _, _, err := p.Append(batch("b", 1, 100)); err != nil {
+		t.Fatal(err)
+	}
+	mustEnd(t, "a sync is under way", blocked)
+	ended := make(chan struct{})
+	go func() { s.enforceRetention(); close(ended) }()
+	mustEnd(t, "retention is through", ended)
+	close(release)
+	if p.Start() == 0 {
+		t.Error("nothing was removed")
+	}
+}
+
 // Until a checkpoint is on the disk recovery begins at the one before: what
 // that one needs must neither be compacted nor removed.
 func TestFailedCheckpointKeepsWhatTheOneBeforeNeeds(t *testing.T) {

@@ -72,7 +72,6 @@ func (p *Partition) rollOrFail() {
 // the active one and what recovery still needs stay. It returns the bytes it
 // freed.
 func (p *Partition) remove(n int, why string) int64 {
-	p.syncMu.Lock()
 	p.filesMu.RLock() // until they are gone: the folder may be another's after a deletion
 	defer p.filesMu.RUnlock()
 	p.mu.Lock()
@@ -80,14 +79,12 @@ func (p *Partition) remove(n int, why string) int64 {
 	gone = gone[:min(n, len(gone))]
 	if len(gone) == 0 || p.writable() != nil {
 		p.mu.Unlock()
-		p.syncMu.Unlock()
 		return 0
 	}
 	rest := slices.Clone((*p.segments.Load())[len(gone):])
 	p.segments.Store(&rest)
 	p.start.Store(max(p.start.Load(), rest[0].base))
 	p.mu.Unlock()
-	p.syncMu.Unlock()
 
 	var freed int64
 	for _, s := range gone {
