@@ -17,6 +17,14 @@ type checkpointDocument struct {
 // point is from where the partition is recovered.
 func (d checkpointDocument) point(p *Partition) point { return d.Partitions[p.topic.id()][p.index] }
 
+func (d checkpointDocument) set(p *Partition, pt point) {
+	id := p.topic.id()
+	if d.Partitions[id] == nil {
+		d.Partitions[id] = map[int32]point{}
+	}
+	d.Partitions[id][p.index] = pt
+}
+
 func (s *Store) checkpointIfDirty() (done bool) {
 	if !s.dirty.Swap(false) {
 		return false
@@ -104,14 +112,10 @@ func (s *Store) writeCheckpoint() error {
 	doc := checkpointDocument{Journal: s.journalFloor.Load(), Partitions: map[string]map[int32]point{}}
 	all := s.partitions()
 	for _, p := range all {
-		id := p.topic.id()
 		p.mu.Lock()
 		p.producers.expire(forget)
 		if p.active != nil || p.offline != nil || p.point.Incarnation > 0 {
-			if doc.Partitions[id] == nil {
-				doc.Partitions[id] = map[int32]point{}
-			}
-			doc.Partitions[id][p.index] = p.point
+			doc.set(p, p.point)
 		}
 		p.mu.Unlock()
 	}

@@ -40,7 +40,7 @@ type Partition struct {
 	offline   error // why; nil when in service
 	closed    bool
 	cleaned   int64 // compaction has been up to here
-	stuck     int64 // it ended, for segments up to here, at what is corrupt
+	stuck     int64 // a round of all up to here has met what is corrupt
 	point     point // as the next checkpoint has it
 	passed    int64 // point.Segment as the last one has it, on the disk
 

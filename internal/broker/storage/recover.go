@@ -56,12 +56,8 @@ func (s *Store) suspect(doc checkpointDocument, p *Partition) error {
 	if pt.Suspect || doc.Partitions == nil {
 		return nil
 	}
-	id := p.topic.id()
-	if doc.Partitions[id] == nil {
-		doc.Partitions[id] = map[int32]point{}
-	}
 	pt.Suspect = true
-	doc.Partitions[id][p.index] = pt
+	doc.set(p, pt)
 	return writeDocument(s.fs, s.checkpointPath(), doc)
 }
 
