@@ -138,13 +138,14 @@ func parse(r *client.Record) (*alert, error) {
 		return nil, fault.NewPermanent(codeAlert, fmt.Errorf("reading an alert: %w", err))
 	}
 	about := r.Document()
+	at := written(about.Time)
 	of := d.Decoder.Alert
 	if of.Group == "" || len(of.Group) > maxKey || !utf8.ValidString(of.Group) {
 		return nil, fault.NewPermanent(codeAlert, errors.New("reading an alert: it has no decoder.alert.group"))
 	}
 	a := &alert{
 		Group: of.Group, ID: about.ID, Kind: of.Kind, Title: clean(of.Title, maxTitle), Score: number(of.Score),
-		Sensor: clean(d.Observer.Name, maxName), Count: 1, First: about.Time, Last: about.Time,
+		Sensor: clean(d.Observer.Name, maxName), Count: 1, First: at, Last: at,
 		rank: rank(of.Severity, d.Event.Severity), capture: about.Capture || d.Decoder.Capture.Name != "",
 	}
 	if len(a.ID) > maxKey || !utf8.ValidString(a.ID) {
@@ -163,6 +164,16 @@ func parse(r *client.Record) (*alert, error) {
 	a.From, a.To = d.who(a.Kind)
 	a.Checks = weightiest(of.Checks)
 	return a, nil
+}
+
+// written is the time as JSON can be written of it; one that cannot be is not
+// known.
+func written(t time.Time) time.Time {
+	t = t.UTC()
+	if y := t.Year(); y < 1 || y > 9999 {
+		return time.Time{}
+	}
+	return t
 }
 
 // who returns from whom to whom.

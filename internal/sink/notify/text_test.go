@@ -198,6 +198,26 @@ func TestAnOddAlertIsToldAndABrokenOneIsItsOwnFault(t *testing.T) {
 	}
 }
 
+// What a time of an alert cannot be written as must not keep a message from
+// going out, for ever.
+func TestNoTimeOfAnAlertKeepsItFromBeingTold(t *testing.T) {
+	for _, at := range []string{"9999-12-31T23:59:59-23:00", "0000-01-01T00:00:00+23:00", "2026-03-02T08:15:33+24:00", ""} {
+		r := record(t, func(d map[string]any) { d["@timestamp"] = at })
+		r.Timestamp = time.UnixMilli(1 << 62)
+		m := told(t, r)
+		p, err := newPoster(Config{Webhook: &Webhook{URL: config.NewSecret("https://h/x")}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := p.request(m); err != nil {
+			t.Errorf("%q: %v", at, err)
+		}
+		if _, err := json.Marshal(m); err != nil { // as it is noted
+			t.Errorf("%q: %v", at, err)
+		}
+	}
+}
+
 // mailAs returns the message as it goes out.
 func mailAs(t testing.TB, m *message) (*mail.Message, string) {
 	t.Helper()
