@@ -67,6 +67,16 @@ func (c composer) compose(groups map[string]*alert, ids map[string]string) *mess
 	return m
 }
 
+// strip leaves no word of an alert in the message: a filter before a mailbox
+// may take what an alert quotes for the attack itself, and would refuse each
+// message that tells of it.
+func (m *message) strip() {
+	m.Title = fmt.Sprintf("%s: %s to be looked at", strings.ToUpper(severities[m.Rank]), counted(len(m.Groups), "alert"))
+	m.Text = m.Title + "\n\nA message that says more was refused: the program's log says why, and the inbox what it was of.\n"
+	m.Alerts, m.More = []*alert{}, len(m.Groups)
+	m.ID = idOf(m.ID, nil) // it is another message
+}
+
 func idOf(name string, events []string) string {
 	h := sha256.New()
 	for _, e := range append([]string{name}, events...) {

@@ -43,6 +43,7 @@ type Sink struct {
 	failed  error             // why the last attempt did; nil: it did not
 	failure time.Time         // when
 	until   time.Time         // the destination asked to be left alone
+	bare    bool              // it took nothing of the last message: the next says less
 }
 
 // sender is a way to a destination. An error is classified by package fault;
@@ -206,6 +207,9 @@ func (s *Sink) next(ctx context.Context) (m *message, all bool, err error) {
 	}
 	s.sending, s.flying, s.flown = s.words.compose(s.groups, s.ids), s.groups, s.ids
 	s.groups, s.ids = map[string]*alert{}, map[string]string{}
+	if s.bare {
+		s.sending.strip()
+	}
 	if err := s.memory.begin(ctx, s.sending); err != nil {
 		// Telling counts for more than that a kill may make it two messages.
 		s.log(ctx, "message is not noted before it is sent", "destination", s.config.Name, "err", err)
@@ -241,10 +245,12 @@ func (s *Sink) missed(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failed, s.failure, s.until = err, s.now(), time.Time{}
-	if e := fault.Of(err); e.Class == fault.Throttled {
+	e := fault.Of(err)
+	if e.Class == fault.Throttled {
 		s.until = s.failure.Add(e.After)
 	}
-	if code := fault.Of(err).Code; code == codeNoAnswer || code == codeFailed || errors.Is(err, context.Canceled) {
+	s.bare = e.Code == codeRefused && !s.bare
+	if code := e.Code; code == codeNoAnswer || code == codeFailed || errors.Is(err, context.Canceled) {
 		return
 	}
 	again := s.groups
@@ -266,7 +272,7 @@ func (s *Sink) missed(err error) {
 func (s *Sink) arrived(ctx context.Context, m *message, some *partly) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failed, s.until, s.sending, s.flying, s.flown = nil, time.Time{}, nil, nil, nil
+	s.failed, s.until, s.bare, s.sending, s.flying, s.flown = nil, time.Time{}, false, nil, nil, nil
 	now := s.now()
 	if some != nil {
 		s.failed, s.failure = some, now

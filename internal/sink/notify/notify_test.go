@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -328,6 +329,37 @@ func TestADestinationIsLeftAloneForAsLongAsItAsks(t *testing.T) {
 	l.clock = l.clock.Add(10 * time.Minute)
 	l.flush(nil)
 	h.tells(0, "1")
+}
+
+func TestWhatIsRefusedForItsWordsIsToldWithoutThem(t *testing.T) {
+	h := listen(t)
+	l := begin(t, t.TempDir(), h.config())
+	l.raise("a/1/high", "b/2/critical")
+	h.answer = func(w http.ResponseWriter, r *http.Request) bool {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if spam := bytes.Contains(body, []byte("Trojan")); spam {
+			w.WriteHeader(http.StatusBadRequest)
+			return true
+		}
+		return false
+	}
+	if err := l.Flush(t.Context()); fault.Of(err).Code != codeRefused {
+		t.Fatalf("got %v", err)
+	}
+	l.clock = l.clock.Add(time.Minute)
+	l.flush(nil)
+	h.tells(0, "1", "2")
+	if got := h.taken()[0]; got.Title != "CRITICAL: 2 alerts to be looked at" || got.More != 2 || len(got.Alerts) != 0 {
+		t.Errorf("%+v", got)
+	}
+	h.answer = nil
+	l.raise("c/3/high")
+	l.clock = l.clock.Add(time.Minute)
+	l.flush(nil)
+	if got := h.taken()[1]; !strings.Contains(got.Title, "Trojan") {
+		t.Errorf("the next one is %q", got.Title)
+	}
 }
 
 // What comes while a message goes out is no part of the flush: else it would
