@@ -14,7 +14,10 @@ import (
 	"github.com/decodersring/decoder/internal/config"
 )
 
-var yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+var (
+	yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+	variable  = regexp.MustCompile(`\$\{(\w+)\}`)
+)
 
 func TestEveryExampleInTheDocsIsRight(t *testing.T) {
 	text, err := os.ReadFile("../../docs/reference/configuration.md")
@@ -30,6 +33,9 @@ func TestEveryExampleInTheDocsIsRight(t *testing.T) {
 		t.Fatalf("%d examples found, there are more", len(blocks))
 	}
 	for i, b := range blocks {
+		for _, name := range variable.FindAllStringSubmatch(b[1], -1) {
+			t.Setenv(name[1], "something")
+		}
 		c := DefaultConfig()
 		if err := config.Decode(fmt.Sprintf("example %d", i+1), []byte(b[1]), &c); err != nil {
 			t.Errorf("%v\nin\n%s", err, b[1])
