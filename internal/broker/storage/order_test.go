@@ -509,7 +509,7 @@ func TestSuspectPartitionKeepsWhatIsCut(t *testing.T) {
 	p := s.topic("t", 1).Partition(0)
 	var at int64
 	for i := range 5 {
-		if mustAppend(t, p, batch(fmt.Sprint(i), 1, 100)); i == 1 {
+		if mustAppend(t, p, batch(strconv.Itoa(i), 1, 100)); i == 1 {
 			at = p.Size() - 1
 		}
 	}
