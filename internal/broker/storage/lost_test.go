@@ -253,9 +253,7 @@ func TestJournalGivesBackWhatTheKernelDropped(t *testing.T) {
 	for i := range 20 {
 		mustAppend(t, p, batch(strconv.Itoa(i), 1, 1500))
 	}
-	p.mu.Lock()
-	p.fail(errors.New("failed sync"))
-	p.mu.Unlock()
+	p.failed()
 	fsys.mu.Lock()
 	for name, i := range fsys.now {
 		if strings.HasPrefix(name, p.dir+"/") {
@@ -329,9 +327,7 @@ func TestReopeningInVainLeavesNoFilesOpen(t *testing.T) {
 	s := open(t, fsys)
 	p := s.topic("t", 1).Partition(0)
 	mustAppend(t, p, batch("a", 1, 5000))
-	p.mu.Lock()
-	p.fail(errors.New("failed sync"))
-	p.mu.Unlock()
+	p.failed()
 	fsys.failing(failOn("truncate", indexSuffix, errors.New("read-only")))
 	s.reopenOffline()
 	before := fsys.open.Load()
@@ -378,9 +374,7 @@ func TestPartitionComesBackWithoutItsSegmentsInMemory(t *testing.T) {
 	for i := range 100 {
 		mustAppend(t, p, batch(strconv.Itoa(i), 1, 50_000))
 	}
-	p.mu.Lock()
-	p.fail(errors.New("failed sync"))
-	p.mu.Unlock()
+	p.failed()
 	p.syncMu.Unlock()
 	s.reopenOffline()
 	if err := p.Offline(); err != nil || p.High() != 100 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,6 +20,17 @@ func (p *Partition) failed() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fail(errors.New("failed sync"))
+}
+
+// numbered appends batches of one record each, small enough for the journal,
+// and returns their values.
+func numbered(t *testing.T, p *Partition, n int) (names []string) {
+	t.Helper()
+	for i := range n {
+		mustAppend(t, p, batch(strconv.Itoa(i), 1, 1500))
+		names = append(names, fmt.Sprint(i, "/0"))
+	}
+	return names
 }
 
 // restarted cuts the power and opens what is left.
@@ -195,11 +207,7 @@ func TestJournalIsKeptForAPartitionThatFailsInRecovery(t *testing.T) {
 		p := s.topic("t", 1).Partition(0)
 		s.topic("other", 1)
 		release := fsys.hanging(logSuffix)
-		var want []string
-		for i := range 5 {
-			mustAppend(t, p, batch(strconv.Itoa(i), 1, 1500))
-			want = append(want, fmt.Sprint(i, "/0"))
-		}
+		want := numbered(t, p, 5)
 		fsys = fsys.crash()
 		release()
 		s.abandon()
@@ -213,7 +221,7 @@ func TestJournalIsKeptForAPartitionThatFailsInRecovery(t *testing.T) {
 			mustAppend(t, s.Topic("other").Partition(0), batch("other", 1, 1500))
 		}
 		s, _ = s.restarted(fsys)
-		if got := values(t, s.Topic("t").Partition(0)); fmt.Sprint(got) != fmt.Sprint(want) {
+		if got := values(t, s.Topic("t").Partition(0)); !slices.Equal(got, want) {
 			t.Fatalf("seed %d: got %v", seed, got)
 		}
 		s.stop()
@@ -475,11 +483,7 @@ func TestFailedSyncIsRememberedOverARestart(t *testing.T) {
 			s := open(t, fsys)
 			p := s.topic("t", 1).Partition(0)
 			release := fsys.hanging(logSuffix)
-			var want []string
-			for i := range 5 {
-				mustAppend(t, p, batch(strconv.Itoa(i), 1, 1500))
-				want = append(want, fmt.Sprint(i, "/0"))
-			}
+			want := numbered(t, p, 5)
 			fsys.failing(failOn("sync", logSuffix, syscall.EIO))
 			release()
 			if err := s.checkpoint(); err != nil {
@@ -493,7 +497,7 @@ func TestFailedSyncIsRememberedOverARestart(t *testing.T) {
 			fsys.failing(nil)
 			s = open(t, fsys)
 			s, _ = s.restarted(fsys)
-			if got := values(t, s.Topic("t").Partition(0)); fmt.Sprint(got) != fmt.Sprint(want) {
+			if got := values(t, s.Topic("t").Partition(0)); !slices.Equal(got, want) {
 				t.Fatalf("seed %d: got %v", seed, got)
 			}
 			s.stop()
@@ -604,11 +608,7 @@ func TestFailedSyncOfAStartIsRemembered(t *testing.T) {
 			t.Fatal(err)
 		}
 		release := fsys.hanging(logSuffix)
-		want := []string{"0/0"}
-		for i := range 15 {
-			mustAppend(t, p, batch(strconv.Itoa(i), 1, 1500))
-			want = append(want, fmt.Sprint(i, "/0"))
-		}
+		want := append([]string{"0/0"}, numbered(t, p, 15)...)
 		disk := fsys
 		fsys = disk.kill()
 		release()
@@ -620,7 +620,7 @@ func TestFailedSyncOfAStartIsRemembered(t *testing.T) {
 		fsys.failing(nil)
 		s = open(t, fsys)
 		s, _ = s.restarted(fsys)
-		if got := values(t, s.Topic("t").Partition(0)); fmt.Sprint(got) != fmt.Sprint(want) {
+		if got := values(t, s.Topic("t").Partition(0)); !slices.Equal(got, want) {
 			t.Fatalf("seed %d: got %v", seed, got)
 		}
 		s.stop()
